@@ -10,6 +10,7 @@ import h5py  # noqa: F401
 import dolfinx_solver  # noqa: F401
 
 # isort: on
+from meshes.assembly import LinearProblem, expression_on
 from meshes.canonical import CanonicalMap
 from meshes.domains import Domain, UnitSquare, mesh_tree
 from meshes.rebuild import mesh_from_tree
@@ -19,9 +20,11 @@ from meshes.tables import boundary_dofs, space_tree
 __all__ = [
     "CanonicalMap",
     "Domain",
+    "LinearProblem",
     "SpaceName",
     "UnitSquare",
     "boundary_dofs",
+    "expression_on",
     "make_space",
     "mesh_from_tree",
     "mesh_tree",

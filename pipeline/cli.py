@@ -1,0 +1,190 @@
+"""The command line: `rekrylov COMMAND SPEC`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from pipeline import cli_output as output
+from pipeline import dataset_folder
+from pipeline.exit_codes import ExitCode, end_with
+from pipeline.spec import Spec, load_spec
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Operator-learning data sets from similarity-sorted, Krylov-recycled FE solves.",
+)
+
+SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A spec, a YAML file.")]
+Target = Annotated[
+    str, typer.Argument(metavar="SPEC|FOLDER", help="A spec file, or the folder of a data set.")
+]
+Root = Annotated[str, typer.Option(help="Where data sets are kept.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, dotted.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    spec: SpecPath,
+    root: Root = "data",
+    ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the solve stage.")] = 1,
+    set_: Set = None,
+) -> int:
+    """Do all stages: sample, order, solve, finalise, train."""
+    from pipeline.launch import check_serial_stage
+    from pipeline.run import run as run_all
+
+    check_serial_stage("run")
+    found = run_all(load_spec(spec, set_ or []), spec, root, ranks, set_ or [])
+    output.print_run(found)
+    return ExitCode.INCOMPLETE if found["failed"] or found["missing"] else ExitCode.OK
+
+
+@app.command()
+def sample(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
+    """Make the data set's folder and draw new samples' features."""
+    from pipeline import stages
+
+    _serial("sample")
+    print(stages.sample(load_spec(spec, set_ or []), root))
+    return ExitCode.OK
+
+
+@app.command()
+def order(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
+    """Sort new samples by similarity and cut them into batches."""
+    from pipeline import stages
+
+    _serial("order")
+    stages.order(load_spec(spec, set_ or []), root)
+    return ExitCode.OK
+
+
+@app.command()
+def solve(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
+    """Solve what is not solved yet; runs alone or under mpirun."""
+    from pipeline import stages
+    from pipeline.collective import on_root
+    from pipeline.launch import check_launcher
+
+    parsed = load_spec(spec, set_ or [])
+    from pipeline.stages.solve import world
+
+    comm = world()
+    check_launcher(comm.size)
+    stages.solve(parsed, root, comm)
+    folder = dataset_folder.data_folder(parsed, root)
+    status = on_root(comm, lambda: stages.status(parsed, folder))
+    if comm.rank == 0:
+        output.print_status(status)
+    return ExitCode.INCOMPLETE if status.failed or status.missing else ExitCode.OK
+
+
+@app.command()
+def finalise(target: Target, root: Root = "data", set_: Set = None) -> int:
+    """Write the manifest: splits, statistics, provenance, pictures."""
+    from pipeline import stages
+
+    _serial("finalise")
+    spec, folder = dataset_folder.resolve(target, root, set_ or [])
+    found = stages.finalise(spec, folder)
+    output.print_summary(found)
+    return ExitCode.INCOMPLETE if found["failed"] else ExitCode.OK
+
+
+@app.command()
+def train(target: Target, root: Root = "data", set_: Set = None) -> int:
+    """Fit and validate the spec's operator on the finalised data set."""
+    from pipeline import stages
+    from pipeline.spec_errors import SpecError
+
+    _serial("train")
+    spec, folder = dataset_folder.resolve(target, root, set_ or [])
+    if spec.train is None:
+        raise SpecError(["train: missing; say what to train, for example --set train.epochs=20"])
+    output.print_report(stages.train(spec, folder))
+    return ExitCode.OK
+
+
+@app.command()
+def check(
+    target: Target,
+    root: Root = "data",
+    full: Annotated[bool, typer.Option("--full", help="Assemble every system again.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Look for damage; --full recomputes every true residual."""
+    from pipeline import stages
+
+    spec, folder = dataset_folder.resolve(target, root)
+    result = stages.check(spec, folder, full)
+    output.print_check(folder, result, as_json)
+    return ExitCode.OK if result.sound else ExitCode.INCOMPLETE
+
+
+@app.command()
+def status(target: Target, root: Root = "data", set_: Set = None, as_json: Json = False) -> int:
+    """Count what is stored, failed and missing."""
+    from pipeline import stages
+
+    spec, folder = dataset_folder.resolve(target, root, set_ or [])
+    found = stages.status(spec, folder)
+    output.print_status(found, as_json)
+    return ExitCode.OK
+
+
+@app.command("list")
+def list_(root: Root = "data", as_json: Json = False) -> int:
+    """List the data sets below the root."""
+    output.print_list(output.data_sets(Path(root)), as_json)
+    return ExitCode.OK
+
+
+@app.command()
+def show(target: Target, root: Root = "data", set_: Set = None, as_json: Json = False) -> int:
+    """Show a data set: problem, fields, counts, splits, where it comes from."""
+    _, folder = dataset_folder.resolve(target, root, set_ or [])
+    output.print_show(folder, as_json)
+    return ExitCode.OK
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON schema of a spec, for editors."""
+    print(json.dumps(Spec.model_json_schema(), indent=2))
+    return ExitCode.OK
+
+
+def _serial(command: str) -> None:
+    from pipeline.launch import check_serial_stage
+
+    check_serial_stage(command)
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line and exit with the code of `docs/design.md`."""
+    try:
+        code = app(args=argv, prog_name="rekrylov", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_:
+        print(help_.format_message())
+        code = ExitCode.BAD_INPUT
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        code = ExitCode.INTERRUPTED
+    except Exception as error:
+        code = end_with(error)
+    sys.exit(int(code or 0))
+
+
+if __name__ == "__main__":
+    main()

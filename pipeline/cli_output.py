@@ -1,0 +1,155 @@
+"""What the command line prints: tables for people, JSON for machines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from storage import DataFolder, StorageError, open_dataset, read_manifest
+
+__all__ = [
+    "data_sets",
+    "print_check",
+    "print_list",
+    "print_report",
+    "print_run",
+    "print_show",
+    "print_status",
+    "print_summary",
+]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def _print_rows(title: str, rows: list[tuple[str, Any]]) -> None:
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in rows:
+        table.add_row(name, str(value))
+    Console().print(table)
+
+
+def print_status(status: Any, as_json: bool = False) -> None:
+    """Print the counts of a data set."""
+    if as_json:
+        return _print_json(status.as_dict())
+    print(
+        f"{status.folder}: {status.stored} of {status.samples} samples stored in "
+        f"{status.shards} shards, {status.failed} failed, {status.missing} missing"
+    )
+
+
+def print_summary(found: dict[str, Any]) -> None:
+    """Print the summary of a finalised data set."""
+    _print_rows(found["name"], _summary_rows(found))
+
+
+def _summary_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    rows = [
+        ("data set", found["folder"]),
+        ("samples", f"{found['stored']} stored, {found['failed']} failed"),
+        ("size", f"{found['bytes'] / 2**20:.1f} MiB in {found['shards']} shards"),
+    ]
+    if "iterations" in found:
+        iterations = found["iterations"]
+        rows.append(("iterations", f"mean {iterations['mean']:.1f}, max {iterations['max']}"))
+        rows.append(("worst true residual", f"{found['worst_true_residual']:.2e}"))
+        rows.append(("pictures", str(Path(found["folder"]) / "previews")))
+    return rows
+
+
+def print_run(found: dict[str, Any]) -> None:
+    """Print the summary of a whole run."""
+    times = ", ".join(f"{name} {value:.1f} s" for name, value in found["stage_seconds"].items())
+    rows = [*_summary_rows(found), ("time per stage", times)]
+    if found["report"] is not None:
+        rows += _report_rows(found["report"])
+    _print_rows(found["name"], rows)
+
+
+def print_report(report: Any) -> None:
+    """Print the test errors of a trained operator and its controls."""
+    _print_rows("training", _report_rows(report))
+
+
+def _report_rows(report: Any) -> list[tuple[str, Any]]:
+    rows = [
+        (f"test error, {name}", f"L2 {errors['l2']:.4f}, H1 {errors['h1']:.4f}")
+        for name, errors in report.test.items()
+    ]
+    return [*rows, ("training report", str(report.folder))]
+
+
+def print_check(folder: DataFolder, result: Any, as_json: bool) -> None:
+    """Print findings and the recomputed residuals."""
+    if as_json:
+        return _print_json(result.as_dict())
+    for finding in result.findings:
+        print(f"{finding.severity}: {finding.code} {finding.location}: {finding.message}")
+    if result.worst_residual is not None:
+        print(
+            f"true residual recomputed for {result.recomputed} samples: "
+            f"worst {result.worst_residual:.3e}"
+        )
+    print(f"{folder.path}: {'sound' if result.sound else 'damaged'}")
+
+
+def data_sets(root: Path) -> list[dict[str, Any]]:
+    """Return a row for each data set below the root; damaged ones say so."""
+    rows = []
+    for manifest in sorted(root.glob("*/manifest.json")):
+        folder = DataFolder(manifest.parent)
+        try:
+            found = read_manifest(folder)
+            rows.append(
+                {
+                    "name": found["name"],
+                    "family": found["problem"]["family"],
+                    "samples": found["samples"],
+                    "failed": len(found["failures"]),
+                    "mib": round(sum(s["bytes"] or 0 for s in found["shards"]) / 2**20, 1),
+                    "folder": str(folder.path),
+                }
+            )
+        except (StorageError, KeyError, TypeError) as error:
+            rows.append({"name": "damaged", "folder": str(folder.path), "error": str(error)})
+    return rows
+
+
+def print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print the data sets below a root."""
+    if as_json:
+        return _print_json(rows)
+    table = Table()
+    columns = ("name", "family", "samples", "failed", "mib", "folder")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(row.get(column, "")) for column in columns))
+    Console().print(table)
+
+
+def print_show(folder: DataFolder, as_json: bool) -> None:
+    """Print what a data set is."""
+    dataset = open_dataset(folder.path)
+    manifest = dataset.manifest
+    if as_json:
+        return _print_json({k: v for k, v in manifest.items() if k != "shards"})
+    problem = manifest["problem"]
+    rows: list[tuple[str, Any]] = [
+        ("folder", folder.path),
+        ("problem", f"{problem['family']}: {problem['strong']} = 0"),
+        ("with", ", ".join(f"{k} = {v['value']}" for k, v in problem["symbols"].items())),
+        ("samples", f"{len(dataset)} stored, {len(manifest['failures'])} failed"),
+    ]
+    for name, field in dataset.fields.items():
+        rows.append((f"{field.role} {name}", f"{field.description}, space {field.space}"))
+    counts = {name: len(dataset.split(name)) for name in manifest["splits"]["fractions"]}
+    rows.append(("splits", ", ".join(f"{name} {count}" for name, count in counts.items())))
+    versions = manifest["provenance"]["versions"]
+    rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items())))
+    Console().print()
+    _print_rows(manifest["name"], rows)

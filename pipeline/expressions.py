@@ -1,0 +1,76 @@
+"""Mathematical expressions in a spec: parsed as data, never evaluated as code."""
+
+import ast
+from typing import Any
+
+import sympy
+
+__all__ = ["ALLOWED_FUNCTIONS", "evaluate", "parse"]
+
+ALLOWED_FUNCTIONS = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "Abs")
+_OPERATORS = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Pow: lambda a, b: a**b,
+}
+_MAX_LENGTH = 1000
+
+
+def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> sympy.Expr:
+    """Turn text like "sin(pi*x) + y**2" into a SymPy expression.
+
+    Numbers, `pi`, the given symbols, + - * / ** and `ALLOWED_FUNCTIONS` are understood.
+
+    Raises:
+        ValueError: Anything else stands in the text.
+    """
+    allowed = f"numbers, pi, {', '.join(symbols)}, + - * / **, {', '.join(ALLOWED_FUNCTIONS)}"
+    try:
+        if len(text) > _MAX_LENGTH:
+            raise ValueError(f"longer than {_MAX_LENGTH} characters")
+        expr = _build(ast.parse(text, mode="eval").body, symbols)
+    except (SyntaxError, ValueError, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{text!r} is not an expression ({error}); allowed: {allowed}") from None
+    if expr.has(sympy.zoo, sympy.oo, -sympy.oo, sympy.nan, sympy.I):
+        raise ValueError(f"{text!r} is not a finite real expression; allowed: {allowed}")
+    return expr
+
+
+def evaluate(expr: sympy.Expr, coordinates: Any, functions: Any) -> Any:
+    """Evaluate in another algebra: `functions` is a module with sin, exp, … (NumPy, UFL).
+
+    Args:
+        expr: From `parse`.
+        coordinates: Values of x, y (and z), in this order.
+        functions: Module that has the functions: NumPy or UFL (whose logarithm is `ln`).
+    """
+    symbols = sympy.symbols("x y z")[: len(coordinates)]
+    table = {name: getattr(functions, name, None) for name in ALLOWED_FUNCTIONS}
+    table |= {"Abs": abs, "log": getattr(functions, "log", None) or functions.ln}
+    return sympy.lambdify(symbols, expr, modules=[table])(*coordinates)
+
+
+def _build(node: ast.expr, symbols: tuple[str, ...]) -> sympy.Expr:
+    match node:
+        case ast.Constant(value=bool()):
+            raise ValueError(f"{node.value!r} is not a number")
+        case ast.Constant(value=int() | float()):
+            return sympy.sympify(node.value)
+        case ast.Name(id="pi"):
+            return sympy.pi
+        case ast.Name(id=name) if name in symbols:
+            return sympy.Symbol(name)
+        case ast.UnaryOp(op=ast.USub()):
+            return -_build(node.operand, symbols)
+        case ast.UnaryOp(op=ast.UAdd()):
+            return _build(node.operand, symbols)
+        case ast.BinOp(left, op, right) if type(op) in _OPERATORS:
+            a, b = _build(left, symbols), _build(right, symbols)
+            if isinstance(op, ast.Pow) and b.is_number and abs(b) > 64:
+                raise ValueError(f"the exponent {b} is too large")
+            return _OPERATORS[type(op)](a, b)
+        case ast.Call(func=ast.Name(id=name), args=[arg], keywords=[]) if name in ALLOWED_FUNCTIONS:
+            return getattr(sympy, name)(_build(arg, symbols))
+    raise ValueError(f"{ast.unparse(node)!r} is not understood")

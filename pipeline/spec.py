@@ -1,0 +1,215 @@
+"""The spec: one YAML file that says what a data set is and how it is made."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from pipeline.families.darcy import DarcySpec
+from pipeline.models import SpecModel, identity
+from pipeline.operators.config import TrainConfig
+from pipeline.spec_errors import SpecError, mistakes
+
+__all__ = ["FORMAT", "Spec", "data_key", "load_spec", "parse_spec"]
+
+FORMAT = 1
+
+
+class UnitSquareSpec(SpecModel):
+    """The unit square in triangles: `resolution`² squares, each cut in two."""
+
+    domain: Literal["unit_square"]
+    resolution: Annotated[int, Field(ge=1, le=4096)] = Field(description="Squares along a side.")
+    diagonal: Literal["right", "left", "crossed"] = Field(
+        "right", description='How squares are cut; "crossed" makes four triangles.'
+    )
+
+
+class OrderSpec(SpecModel):
+    """How samples are sorted by similarity and cut into batches."""
+
+    sort: Literal["auto", "none", "greedy", "grouped", "nearest"] = Field(
+        "auto",
+        description="none | greedy (the paper's, O(N²)) | grouped (greedy within groups) | "
+        "nearest (near-linear) | auto: greedy up to 10,000 samples, then nearest.",
+    )
+    group_size: Annotated[int, Field(ge=2)] = Field(1000, description="Samples a group (grouped).")
+    features: Annotated[int, Field(ge=1, le=512)] = Field(
+        32, description="Numbers that describe a sample for sorting."
+    )
+
+
+class StrategySpec(SpecModel):
+    """A solver strategy: Krylov method × preconditioner × what is kept between samples."""
+
+    ksp: Literal["gcrodr", "gmres", "fgmres", "cg", "minres", "preonly"] = Field(
+        "gcrodr", description="Krylov method; preonly solves directly."
+    )
+    pc: Literal[
+        "none", "jacobi", "bjacobi", "sor", "asm", "icc", "ilu", "gamg", "cholesky", "lu"
+    ] = Field("icc", description="Preconditioner, or the factorisation of a direct solve.")
+    side: Literal["auto", "left", "right"] = Field(
+        "auto", description="Side of the preconditioner; auto is right where the method has it."
+    )
+    factor_solver: Literal["petsc", "mumps"] = Field(
+        "mumps", description="Who factorises; petsc runs on one rank only."
+    )
+    restart: Annotated[int, Field(ge=2, le=1000)] = Field(40, description="Krylov dimension m.")
+    recycle: Annotated[int, Field(ge=1, le=999)] = Field(20, description="Recycled dimension k.")
+    recycling: bool | None = Field(
+        None, description="Keep the recycled space from sample to sample; default: where it exists."
+    )
+    guess: Literal["zero", "previous"] = Field("previous", description="Initial guess.")
+    reuse: Literal["fresh", "lagged"] = Field(
+        "fresh", description="Preconditioner: new for each sample, or kept while it pays."
+    )
+    lag_factor: Annotated[float, Field(ge=1)] = Field(
+        2.0, description="A lagged preconditioner is renewed past this multiple of iterations."
+    )
+    max_it: Annotated[int, Field(ge=1)] = Field(10_000, description="Most iterations a solve.")
+    fallback: bool = Field(True, description="On failure: fresh preconditioner, then MUMPS LU.")
+
+
+class SolveSpec(SpecModel):
+    """How the systems are solved."""
+
+    strategy: StrategySpec = Field(StrategySpec(), description="The solver strategy.")
+    ranks_per_solve: Annotated[int, Field(ge=1)] = Field(
+        1, description="MPI ranks that share one system; 1 farms the samples out."
+    )
+
+
+class StorageSpec(SpecModel):
+    """How shards are written."""
+
+    shard_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Samples a shard; default: a sixteenth of the new samples, at most 256 and at most 32 MiB."
+    )
+    compression: Literal["gzip"] | None = Field(None, description="HDF5 filter; default none.")
+
+
+class SplitSpec(SpecModel):
+    """Shares of training, validation and test samples, drawn by a hash of (seed, id)."""
+
+    train: Annotated[float, Field(ge=0, le=1)] = 0.8
+    validation: Annotated[float, Field(ge=0, le=1)] = 0.1
+    test: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _sum(self) -> "SplitSpec":
+        total = self.train + self.validation + self.test
+        if total > 1 + 1e-12:
+            raise ValueError(f"the shares add up to {total:g}; allowed: at most 1")
+        return self
+
+
+class Spec(SpecModel):
+    """A data set and how to make it."""
+
+    name: str = Field(description="Name of the data set, the start of its folder's name.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of all samples.")
+    samples: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Number of samples.")
+    problem: DarcySpec = Field(description="The PDE family and its parameters.")
+    mesh: UnitSquareSpec = Field(description="Domain and mesh.")
+    rtol: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-8, description="Largest true residual of a stored sample, relative."
+    )
+    dtype: Literal["float64", "float32"] = Field("float64", description="Type of stored fields.")
+    order: OrderSpec = Field(OrderSpec(), description="Sorting.")
+    solve: SolveSpec = Field(SolveSpec(), description="Solving.")
+    storage: StorageSpec = Field(StorageSpec(), description="Shards.")
+    splits: SplitSpec = Field(SplitSpec(), description="Splits.")
+    train: TrainConfig | None = Field(None, description="The training stage; left out: none.")
+    licence: str = Field("CC-BY-4.0", description="Licence of the data.")
+    citation: str = Field("", description="How to cite the data.")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            raise ValueError("allowed: 1 to 64 letters, digits, '_', '.', '-'; no '.' in front")
+        return value
+
+    @model_validator(mode="after")
+    def _dtype_holds_rtol(self) -> "Spec":
+        # Rounding u to float32 leaves a residual of about ε h⁻² / 10 (measured on Darcy).
+        least = 6e-9 * self.mesh.resolution**2 * self.problem.output_space.degree**2
+        if self.dtype == "float32" and self.rtol < max(least, 1e-6):
+            raise ValueError(
+                f"dtype: float32 cannot hold rtol = {self.rtol:g} on this mesh; allowed: "
+                f"float64, or rtol ≥ {max(least, 1e-6):.1g}"
+            )
+        return self
+
+
+def data_key(spec: Spec) -> str:
+    """Return the SHA-256 (hex) of what determines sample i, and of nothing else."""
+    what = {"format": FORMAT, "seed": spec.seed, "rtol": spec.rtol, "dtype": spec.dtype}
+    what |= {"problem": identity(spec.problem), "mesh": identity(spec.mesh)}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def load_spec(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
+    """Read a spec file.
+
+    Args:
+        path: A YAML file.
+        overrides: Texts `dotted.key=value`, the value in YAML, that replace what the file says.
+
+    Raises:
+        SpecError: The file can't be read, or its content is not a spec; one line per mistake.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError([f"{path}: cannot be read ({reason}); give a YAML file"]) from None
+    return parse_spec(_load_yaml(text, str(path)), overrides)
+
+
+def parse_spec(raw: Any, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
+    """Validate a spec given as plain data. See `load_spec`."""
+    if not isinstance(raw, dict):
+        raise SpecError([f"the spec is {type(raw).__name__}; expected keys with values"])
+    for text in overrides:
+        _override(raw, text)
+    try:
+        return Spec.model_validate(raw)
+    except ValidationError as error:
+        raise SpecError(mistakes(error, Spec)) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        detail = " ".join(str(error).split())
+        raise SpecError([f"{where}: not YAML ({detail})"]) from None
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise SpecError([f"--set {text}: expected key=value, for example samples=64"])
+    *parents, last = key.split(".")
+    node = raw
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise SpecError([f"--set {text}: {parent!r} is a value, not a group of keys"])
+    node[last] = _load_yaml(value, f"--set {text}")

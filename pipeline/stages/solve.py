@@ -1,0 +1,230 @@
+"""Stage `solve`: chains of batches on groups of MPI ranks, one shard a batch."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.chains import Batch, missing_batches, split_chains
+from pipeline.collective import on_root
+from pipeline.dataset_folder import data_folder
+from pipeline.discretisation import Discretisation
+from pipeline.interrupt import StopFlag, stoppable
+from pipeline.problem import sample_rng
+from pipeline.progress import Task, progress
+from pipeline.shard_buffer import ShardBuffer
+from pipeline.spec import Spec, data_key
+from pipeline.spec_errors import SpecError
+from pipeline.stages.order import order
+from pipeline.stages.sample import sample, sampler_of
+from storage import DataFolder, read_spaces, spaces_hash
+
+__all__ = ["solve", "strategy_of", "world"]
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+def solve(spec: Spec, root: str | Path, comm: Any = None, quiet: bool = False) -> None:
+    """Solve every batch that has no shard yet; the sample and order stages are made if missing.
+
+    Collective over `comm` (default: the world). Its ranks form groups of
+    `solve.ranks_per_solve`; leftover ranks stay idle, which is reported. Each group solves a
+    contiguous chain of batches: recycled space, lagged preconditioner and guess pass on.
+
+    Raises:
+        SpecError: The strategy is impossible, or a group needs more ranks than there are.
+        StorageError: Data on disk are damaged, the disk is full or read-only.
+        Interrupted: A signal came; shards in flight are left for the next run.
+    """
+    from mpi4py import MPI
+
+    comm = comm or world()
+    size = spec.solve.ranks_per_solve
+    if size > comm.size:
+        raise SpecError(
+            [f"solve.ranks_per_solve: got {size}; allowed here: at most {comm.size}, the ranks"]
+        )
+    strategy_of(spec, size)
+    batches = on_root(comm, lambda: _prepare(spec, root, quiet))
+    groups, group = comm.size // size, comm.rank // size
+    if comm.rank == 0 and comm.size % size and not quiet:
+        print(f"solve: {comm.size % size} of {comm.size} ranks idle (groups of {size})", flush=True)
+    mine = comm.Split(group if group < groups else MPI.UNDEFINED, comm.rank)
+    chains = split_chains(batches, groups)
+    total = sum(len(batch.ids) for batch in batches)
+    with stoppable() as stop, progress("solve", total, quiet or comm.rank > 0) as task:
+        counter = _Counter(comm, task)
+        if mine != MPI.COMM_NULL:
+            _solve_chain(spec, data_folder(spec, root), chains[group], mine, stop, counter)
+            mine.Free()
+        counter.wait()
+        _agree(comm, stop)
+        stop.check()
+
+
+def world() -> Any:
+    """Return the world communicator; starts MPI."""
+    import meshes  # noqa: F401 - loads h5py, DOLFINx and MPI in the order they need
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD
+
+
+def strategy_of(spec: Spec, ranks: int) -> Any:
+    """Return the `solvers.Strategy` of a spec.
+
+    Raises:
+        SpecError: The combination is impossible.
+    """
+    from solvers import Strategy
+    from solvers.strategy import check_ranks
+
+    try:
+        strategy = Strategy(**spec.solve.strategy.model_dump())
+        check_ranks(strategy, ranks)
+    except ValueError as error:
+        raise SpecError([f"solve.strategy: {error}"]) from None
+    return strategy
+
+
+def _prepare(spec: Spec, root: str | Path, quiet: bool) -> list[Batch]:
+    path = sample(spec, root, quiet)
+    order(spec, root)
+    return missing_batches(DataFolder(path), spec.samples, data_key(spec))
+
+
+def _agree(comm: Any, stop: StopFlag) -> None:
+    """If any rank was asked to stop, all were. Collective."""
+    signals = [number for number in comm.allgather(stop.signal) if number is not None]
+    stop.signal = signals[0] if signals else None
+
+
+def _solve_chain(
+    spec: Spec, folder: DataFolder, chain: list[Batch], comm: Any, stop: StopFlag, counter: Any
+) -> None:
+    """Solve one chain and write its shards. Collective over the group."""
+    from solvers import solve_stream
+
+    if not chain:
+        return
+    spaces = read_spaces(folder.spaces)
+    buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))
+    systems = _Systems(spec, spaces, chain, comm, stop)
+    strategy = strategy_of(spec, comm.size)
+    stream = solve_stream(
+        systems, strategy, rtol=spec.rtol, comm=comm, dtype=np.dtype(spec.dtype)
+    )
+    batches = iter(chain)
+    batch = next(batches)
+    with closing(stream):
+        for solution in stream:
+            values = systems.discretisation.canonical(solution.x)
+            if comm.rank == 0:
+                buffer.add(solution, *systems.pending.pop(solution.id), values)
+                if len(buffer) == len(batch.ids):
+                    buffer.commit(batch)
+                    batch = next(batches, batch)
+                counter.add(not solution.converged)
+
+
+class _Systems:
+    """The iterator of a chain's systems.
+
+    Attributes:
+        discretisation: The group's mesh, spaces and assembler.
+        pending: Per id of a system that was yielded: its input columns as stored, and the
+            seconds spent on drawing and assembling it. The consumer takes them out.
+    """
+
+    def __init__(
+        self, spec: Spec, spaces: Any, chain: list[Batch], comm: Any, stop: StopFlag
+    ) -> None:
+        self.discretisation = Discretisation(spec, spaces, comm)
+        self.pending: dict[int, tuple[Columns, dict[str, float]]] = {}
+        self._sampler = sampler_of(spec, spaces)
+        self._spec, self._chain, self._comm, self._stop = spec, chain, comm, stop
+
+    def __iter__(self) -> Iterator[Any]:
+        from solvers import System
+
+        for batch in self._chain:
+            for i in batch.ids:
+                if self._asked_to_stop():
+                    return
+                start = time.perf_counter()
+                inputs = self._draw(int(i))
+                drawn = time.perf_counter()
+                A, b = self.discretisation.assemble(inputs)
+                seconds = {"draw": drawn - start, "assemble": time.perf_counter() - drawn}
+                if self._comm.rank == 0:
+                    self.pending[int(i)] = (inputs, seconds)
+                yield System(int(i), A, b, self.discretisation.problem.free)
+
+    def _draw(self, i: int) -> Columns:
+        """The inputs of sample i, rounded to their storage type before they are assembled."""
+        drawn = self._sampler.inputs(sample_rng(self._spec.seed, i))
+        return {
+            name: values.astype(self._spec.dtype).astype(np.float64)
+            for name, values in drawn.items()
+        }
+
+    def _asked_to_stop(self) -> bool:
+        """The same answer on all ranks of the group."""
+        if self._comm.size == 1:
+            return bool(self._stop)
+        from mpi4py import MPI
+
+        return self._comm.allreduce(bool(self._stop), op=MPI.LOR)
+
+
+class _Counter:
+    """Counts solved samples over all groups: their roots send, rank 0 shows."""
+
+    TAG = 7
+
+    def __init__(self, comm: Any, task: Task) -> None:
+        self._comm, self._task = comm, task
+        self._done = self._failed = 0
+        self._unsent = np.zeros(2, dtype=np.int64)
+        self._last = time.monotonic()
+
+    def add(self, failed: bool) -> None:
+        """Count one sample of this rank's group. Not collective."""
+        self._unsent += (1, int(failed))
+        if time.monotonic() - self._last > 0.2:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._last = time.monotonic()
+        if self._comm.rank == 0:
+            self._count(self._unsent)
+            self._receive()
+        elif self._unsent.any():
+            self._comm.send(self._unsent.copy(), dest=0, tag=self.TAG)
+        self._unsent[:] = 0
+
+    def _receive(self) -> None:
+        from mpi4py import MPI
+
+        while self._comm.iprobe(source=MPI.ANY_SOURCE, tag=self.TAG):
+            self._count(self._comm.recv(source=MPI.ANY_SOURCE, tag=self.TAG))
+
+    def _count(self, numbers: NDArray[np.int64]) -> None:
+        self._done += int(numbers[0])
+        self._failed += int(numbers[1])
+        self._task(self._done, f"{self._failed} failed" if self._failed else "")
+
+    def wait(self) -> None:
+        """Wait for all ranks; rank 0 goes on showing the others' progress. Collective."""
+        self._flush()
+        request = self._comm.Ibarrier()
+        while not request.Test():
+            if self._comm.rank == 0:
+                self._receive()
+            time.sleep(0.005)
+        if self._comm.rank == 0:
+            self._receive()

@@ -1,0 +1,31 @@
+"""Stage `train`: fit and validate an operator on a finalised data set."""
+
+from typing import Any
+
+from pipeline.progress import progress
+from pipeline.spec import Spec
+from storage import DataFolder
+
+__all__ = ["train"]
+
+
+def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
+    """Train the spec's operator. Returns its report, or None if the spec has no `train`.
+
+    Raises:
+        TrainingError: The data set or the config can't be trained on.
+    """
+    if spec.train is None:
+        return None
+    from pipeline.operators import train as fit
+
+    with progress("train", spec.train.epochs, quiet) as task:
+        return fit(
+            folder.path,
+            spec.train,
+            progress=lambda epoch, epochs, metrics: task(epoch, _note(metrics)),
+        )
+
+
+def _note(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
