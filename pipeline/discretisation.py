@@ -33,7 +33,7 @@ class Discretisation:
         fields = family_of(spec).fields()
         mesh = meshes.mesh_from_tree(comm, spaces["mesh"])
         names = {f.name: meshes.SpaceName(*f.space) for f in fields}
-        made = {str(name): meshes.make_space(mesh, name) for name in set(names.values())}
+        made = {str(name): meshes.make_space(mesh, name) for name in dict.fromkeys(names.values())}
         maps = {k: meshes.CanonicalMap(V, spaces["spaces"][k]) for k, V in sorted(made.items())}
         self.problem = family_of(spec).discretise({f: made[str(n)] for f, n in names.items()})
         self._maps = {f.name: maps[str(names[f.name])] for f in fields}
