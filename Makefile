@@ -1,0 +1,45 @@
+# Python 3.12 and gcc are all that has to be there; everything else goes into .venv.
+PYTHON ?= $(shell command -v python3.12 || command -v python3)
+BIN := .venv/bin
+ROOT ?= data
+export OMP_NUM_THREADS ?= 1
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install demo test test-long lint format bench clean
+
+help: ## show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: .venv/installed ## make .venv with everything in it (seconds when nothing changed)
+
+.venv/installed: pyproject.toml constraints.txt
+	@command -v gcc >/dev/null || { echo "gcc is needed: DOLFINx compiles its forms"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' || \
+	  { echo "Python 3.12 is needed; say where: make install PYTHON=/path/to/python3.12"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,flows,test]'
+	@touch $@
+
+demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks
+	$(BIN)/rekrylov run examples/darcy.yaml --ranks 2 --root $(ROOT)
+
+test: install ## the test suite
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: install ## the test suite with the full campaigns
+	$(BIN)/python -m pytest --timeout 7200 $(ARGS)
+
+lint: install ## linter, formatter, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment
+	rm -rf .venv *.egg-info

@@ -1,0 +1,55 @@
+"""Sample ids as JSON: a list in which a run of consecutive ids is a pair [first, end)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["IdArray", "pack_ids", "unpack_ids", "unpack_many"]
+
+type IdArray = npt.NDArray[np.int64]
+
+
+def pack_ids(ids: npt.ArrayLike) -> list[Any]:
+    """Pack ids, keeping their order: runs of three or more become [first, end)."""
+    array = np.asarray(ids, dtype=np.int64).ravel()
+    cuts = np.flatnonzero(np.diff(array) != 1) + 1
+    packed: list[Any] = []
+    for start, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(array)], strict=True):
+        if end - start > 2:
+            packed.append([int(array[start]), int(array[start]) + end - start])
+        else:
+            packed.extend(array[start:end].tolist())
+    return packed
+
+
+def unpack_ids(packed: Iterable[Any]) -> IdArray:
+    """Unpack what `pack_ids` made; a plain list of ids is fine.
+
+    Raises:
+        ValueError: an item is neither an id nor a pair [first, end).
+    """
+    try:
+        items = (range(*item) if isinstance(item, list) else (item,) for item in packed)
+        return np.fromiter(chain.from_iterable(items), dtype=np.int64)
+    except TypeError as error:
+        raise ValueError(f"ids must be integers or pairs [first, end) ({error})") from error
+
+
+def unpack_many(parts: Sequence[list[Any]]) -> tuple[IdArray, IdArray]:
+    """Unpack many lists at once: all ids in one array, and how many each list held.
+
+    Raises:
+        ValueError: see `unpack_ids`.
+    """
+    try:
+        ids = np.fromiter(chain.from_iterable(parts), dtype=np.int64)
+        sizes = [len(part) for part in parts]
+    except (TypeError, ValueError):  # some are packed in pairs
+        arrays = [unpack_ids(part) for part in parts]
+        ids, sizes = np.concatenate(arrays), [len(array) for array in arrays]
+    return ids, np.array(sizes, dtype=np.int64)

@@ -1,0 +1,152 @@
+"""`manifest.json`: the records in one file, with what is common to all. It can be rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from storage import files
+from storage.errors import DamagedFile, FormatMismatch, StorageError
+from storage.folder import FORMAT, DataFolder
+from storage.hdf5 import opened
+from storage.ids import pack_ids
+from storage.records import Record, read_records
+from storage.spaces import SpaceTree
+from storage.splits import DEFAULT_FRACTIONS, split_ids
+
+__all__ = ["RULE", "build_manifest", "read_manifest", "records_manifest"]
+
+RULE = "splitmix64"
+
+
+def build_manifest(
+    folder: DataFolder,
+    common: Mapping[str, Any],
+    *,
+    split_seed: int = 0,
+    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
+) -> dict[str, Any]:
+    """Build `manifest.json` from the records and write it, atomically.
+
+    Args:
+        folder: the data set.
+        common: what the records can't tell and is kept as given: `name`, `data_key`, `spec`,
+            `problem`, `provenance`, `licence`, `citation`, `strategy`, `timings` …
+        split_seed: seed of the splits.
+        fractions: split → fraction, see `storage.splits`.
+
+    Returns:
+        The manifest: `common` and `format`, `data_key`, `spaces_hash`, `samples`, `fields`,
+        `columns`, `splits`, `statistics` of the training split, `failures`, `shards`.
+
+    Raises:
+        DamagedShard, RevisionMismatch, FormatMismatch: records that can't be used.
+        StorageError: no sample is stored yet.
+    """
+    from storage.dataset import Dataset  # which reads manifests
+    from storage.statistics import field_statistics
+
+    records = read_records(folder, common.get("data_key"))
+    manifest = dict(common) | records_manifest(folder, records)
+    ids = [i for record in records for i in record.ids]
+    splits = split_ids(ids, split_seed, fractions)
+    manifest["splits"] = {
+        "rule": RULE,
+        "seed": split_seed,
+        "fractions": dict(fractions),
+        "counts": {name: len(members) for name, members in splits.items()},
+    }
+    dataset = Dataset.from_manifest(folder, manifest)
+    first = next(iter(fractions))
+    manifest["statistics"] = {"split": first} | field_statistics(dataset.split(first))
+    files.commit_json(folder.manifest, manifest, replace=True)
+    return manifest
+
+
+def records_manifest(folder: DataFolder, records: Sequence[Record]) -> dict[str, Any]:
+    """The part of a manifest that follows from the records and `spaces.h5` alone."""
+    stored = [record for record in records if record.file is not None]
+    if not stored:
+        raise StorageError(f"{folder.path}: holds no sample yet; run `rekrylov solve`")
+    return {
+        "format": FORMAT,
+        "data_key": stored[0].data_key,
+        "spaces_hash": stored[0].spaces_hash,
+        "samples": sum(len(record.ids) for record in stored),
+        "fields": _fields(folder),
+        "columns": _columns(folder, stored[0]),
+        "failures": [failure for record in records for failure in record.failures],
+        "shards": [
+            {
+                "segment": record.segment,
+                "batch": record.batch,
+                "file": record.file,
+                "ids": pack_ids(record.ids),
+                "sha256": record.sha256,
+                "bytes": record.bytes,
+            }
+            for record in stored
+        ],
+    }
+
+
+def read_manifest(folder: DataFolder) -> dict[str, Any]:
+    """Read and validate `manifest.json`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        FormatMismatch: it has another format.
+        DamagedFile: it is malformed.
+    """
+    manifest = files.read_json(folder.manifest)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("shards"), list):
+        raise DamagedFile(f"{folder.manifest}: is no manifest; run `rekrylov finalise`")
+    if manifest.get("format") != FORMAT:
+        raise FormatMismatch(
+            f"{folder.manifest}: has format {manifest.get('format')}, this package reads "
+            f"format {FORMAT}; use the version that wrote it"
+        )
+    try:
+        _validate(manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(
+            f"{folder.manifest}: is malformed ({error!r}); run `rekrylov finalise`"
+        ) from error
+    return manifest
+
+
+def _validate(manifest: dict[str, Any]) -> None:
+    """Raise if something that every reader needs isn't there."""
+    if not all(isinstance(manifest[key], str) for key in ("data_key", "spaces_hash")):
+        raise ValueError("data_key and spaces_hash must be text")
+    for kind in manifest["columns"].values():
+        np.empty((0, *kind["shape"]), dtype=kind["dtype"])
+    for shard in manifest["shards"]:
+        texts = type(shard["file"]) is type(shard["sha256"]) is str
+        numbers = type(shard["segment"]) is type(shard["batch"]) is type(shard["bytes"]) is int
+        if not texts or not numbers or not shard["ids"] or "/" in shard["file"]:
+            raise ValueError(f"shard {shard['file']!r} is not described as it should be")
+
+
+def _fields(folder: DataFolder) -> dict[str, Any]:
+    """Role, space, units and description of every field, from `spaces.h5`."""
+    tree = SpaceTree(folder.spaces)
+    fields = tree.get("fields", {})
+    texts = ("role", "space", "units", "description")
+    return {name: {key: fields[name].get(key, "") for key in texts} for name in fields}
+
+
+def _columns(folder: DataFolder, record: Record) -> dict[str, Any]:
+    """Type and shape (of a sample) of every column, from one shard."""
+    columns: dict[str, Any] = {}
+    with opened(folder.shards / str(record.file)) as file:
+
+        def visit(name: str, item: Any) -> None:
+            if hasattr(item, "dtype"):
+                shape = [int(size) for size in item.shape[1:]]
+                columns[name] = {"dtype": np.dtype(item.dtype).str, "shape": shape}
+
+        file.visititems(visit)
+    return columns

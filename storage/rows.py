@@ -1,0 +1,39 @@
+"""Reading some rows of an HDF5 data set into some rows of an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["read_rows"]
+
+
+def read_rows(
+    dataset: h5py.Dataset,
+    rows: npt.NDArray[np.int64],
+    out: npt.NDArray[Any],
+    places: npt.NDArray[np.int64],
+) -> None:
+    """Read `dataset[rows]` into `out[places]`, a run of consecutive rows at a time.
+
+    Args:
+        dataset: (n, …) of a shard.
+        rows: (k) rows to read, ascending.
+        out: (m, …) the array to fill, of the data set's type and sample shape.
+        places: (k) where in `out` they go.
+    """
+    if dataset.shape[1:] != out.shape[1:]:
+        raise RuntimeError(f"{dataset.name} has shape {dataset.shape}, expected {out.shape[1:]}")
+    cuts = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
+    for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        row, place, count = int(rows[start]), int(places[start]), int(end - start)
+        if out[0].size == 0 or count == 0:
+            continue
+        source = dataset.id.get_space()
+        tail = (0,) * (out.ndim - 1)
+        source.select_hyperslab((row, *tail), (count, *out.shape[1:]))
+        target = h5py.h5s.create_simple((count, *out.shape[1:]))
+        dataset.id.read(target, source, out[place : place + count])

@@ -1,0 +1,65 @@
+"""Training, validation and test: a sample's split depends on (seed, id) alone.
+
+u(id) = mix(mix(seed) + id) / 2⁶⁴ with the finaliser `mix` of SplitMix64 (Steele, Lea and Flood,
+OOPSLA 2014, fig. 17), compared with fixed thresholds. More samples never move an old one, and
+neither do order, batches or failures. A split by position would be biased: shards are sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.ids import IdArray
+
+__all__ = ["DEFAULT_FRACTIONS", "split_ids", "split_values"]
+
+DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
+
+def split_values(ids: npt.ArrayLike, seed: int) -> npt.NDArray[np.float64]:
+    """Return u ∈ [0, 1) of every id (shape of `ids`), uniform and independent of the others."""
+    start = _mix(np.asarray(seed % 2**64, dtype=np.uint64))
+    z = _mix(start + np.asarray(ids, dtype=np.int64).astype(np.uint64))
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def split_ids(
+    ids: npt.ArrayLike, seed: int, fractions: Mapping[str, float] = DEFAULT_FRACTIONS
+) -> dict[str, IdArray]:
+    """Divide ids among the splits by their hash.
+
+    Args:
+        ids: sample ids, each once, in any order.
+        seed: of the splits.
+        fractions: split → expected fraction, in the order of the thresholds; the ids above
+            the last threshold (if the sum is below 1) are in no split.
+
+    Returns:
+        split → its ids, ascending. The sizes are binomial; for an exact size take the first n.
+
+    Raises:
+        ValueError: a fraction is negative or they add up to more than 1.
+    """
+    sizes = list(fractions.values())
+    if min(sizes, default=0.0) < 0 or sum(sizes) > 1 + 1e-9:
+        raise ValueError(f"split fractions must be ≥ 0 and add up to at most 1, got {sizes}")
+    edges = [0.0, *np.cumsum(sizes).tolist()]
+    if abs(edges[-1] - 1) < 1e-9:
+        edges[-1] = 1.0
+    array = np.sort(np.asarray(ids, dtype=np.int64).ravel())
+    u = split_values(array, seed)
+    bounds = zip(fractions, pairwise(edges), strict=True)
+    return {name: array[(low <= u) & (u < high)] for name, (low, high) in bounds}
+
+
+def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        z = z + _GAMMA
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

@@ -1,0 +1,83 @@
+"""Statistics of fields over samples and dofs, one shard in memory at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.ids import pack_ids
+
+if TYPE_CHECKING:
+    from storage.dataset import Dataset
+
+__all__ = ["Moments", "field_statistics"]
+
+
+@dataclass
+class Moments:
+    """Count, mean and sum of squared deviations, merged as in Chan, Golub and LeVeque (1979).
+
+    Attributes:
+        count: number of values.
+        mean: of the values.
+        squares: Σ (x − mean)².
+        low: smallest value.
+        high: largest value.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Merge a chunk of values of any shape."""
+        if not values.size:
+            return
+        chunk = np.asarray(values, dtype=np.float64).ravel()
+        mean = float(chunk.mean())
+        total, shift = self.count + chunk.size, mean - self.mean
+        deviations = chunk - mean
+        self.squares += float(deviations @ deviations)
+        self.squares += shift * shift * self.count * chunk.size / total
+        self.mean += shift * chunk.size / total
+        self.count = total
+        self.low = min(self.low, float(chunk.min()))
+        self.high = max(self.high, float(chunk.max()))
+
+    def as_dict(self) -> dict[str, float | int]:
+        """`mean`, `std` (population), `min`, `max` and `count`."""
+        std = float(np.sqrt(self.squares / self.count)) if self.count else 0.0
+        return {
+            "mean": self.mean,
+            "std": std,
+            "min": self.low,
+            "max": self.high,
+            "count": self.count,
+        }
+
+
+def field_statistics(dataset: Dataset) -> dict[str, Any]:
+    """Statistics of every field of a data set (usually `open_dataset(…).split("train")`).
+
+    Where times differ by sample, masked time steps are left out.
+
+    Returns:
+        `ids`, the samples they come from (packed), and `fields`: name → mean, std, min, max
+        over samples, times and dofs, and count.
+    """
+    moments = {name: Moments() for name in [*dataset.inputs, *dataset.outputs]}
+    for rows in dataset.by_shard():
+        mask = None
+        if "times_mask" in dataset.columns:
+            mask = dataset.read("times_mask", rows).astype(bool)
+        for name, moment in moments.items():
+            values = dataset.read(name, rows)
+            timed = mask is not None and name in dataset.outputs and values.ndim > 2
+            moment.add(values[mask] if timed else values)
+    fields = {name: moment.as_dict() for name, moment in moments.items()}
+    return {"ids": pack_ids(dataset.ids), "fields": fields}

@@ -1,0 +1,6 @@
+"""Puts the synthetic data sets within reach of the tests beside it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
