@@ -1,0 +1,430 @@
+"""GCRO-DR, the generalised conjugate residual method with deflated restarting, as a PETSc KSP."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from petsc4py import PETSc
+
+from solvers.basis import Array, Basis, layout
+from solvers.harmonic import Cycle, factorise, harmonic_ritz, least_squares
+from solvers.operator import PreconditionedOperator
+
+ITERATING = PETSc.KSP.ConvergedReason.ITERATING
+BREAKDOWN = PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN
+HAPPY = PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN
+MAX_IT = PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT
+NANORINF = PETSc.KSP.ConvergedReason.DIVERGED_NANORINF
+PC_FAILED = PETSc.KSP.ConvergedReason.DIVERGED_PCSETUP_FAILED
+
+# CᵀC − I beyond this: the space is worn out, after thousands of cycles with one operator.
+WORN = 1e-6
+# A recycled space is dropped after this many cycles in a row that don't reduce the residual.
+STALLED_CYCLES = 5
+STALLED = 0.999
+# A recurrence further than this factor below the explicit residual isn't believed any more.
+DRIFT = 2.0
+# Times that the explicit residual may contradict the recurrence in one solve.
+CHECKS = 5
+
+
+class GCRODR:
+    """GCRO-DR(m, k): the context of a KSP of type "python".
+
+    ``ksp.setType("python"); ksp.setPythonContext(GCRODR(restart=40, recycle=20))``
+
+    Solves B t = r₀ for B = M⁻¹A (left) or AM⁻¹ (right, the unpreconditioned residual is tested).
+    The first cycle is GMRES(m). From it, and from every later cycle, the k harmonic Ritz vectors of
+    smallest modulus are kept as U, C with B U = C, CᵀC = I; later cycles are m − k Arnoldi steps
+    with (I − CCᵀ)B. U survives the solve. The next solve starts with C = qr(B U), U ← U R⁻¹, or
+    with C as it is if neither A nor the preconditioner changed. M. Parks, E. de Sturler, G. Mackey,
+    D. Johnson, S. Maiti, SIAM J. Sci. Comput. 28 (2006) 1651, algorithm "GCRO-DR".
+
+    Every application of B (and of A for an explicit residual) is one iteration: those of the
+    Arnoldi steps, the k of B U, the initial residual of a nonzero guess, and the final check.
+
+    A space that doesn't pay isn't used: B U is not formed if the last solve without a space ended
+    within its first cycle, and after a recycled solve that took more than the last one without, the
+    next 4, 16, 64, 64 … changed operators start cold. `always=True` turns this off.
+
+    Options, after the prefix of the KSP: ``-ksp_gcrodr_restart m``, ``-ksp_gcrodr_recycle k``.
+
+    Attributes:
+        restart, recycle: m and k.
+        verify: Check the explicit residual before convergence is claimed (one application).
+        always: Use the space even where it seems not to pay.
+        applications: Operator applications of the last solve.
+        dropped: How often the last solve dropped its recycled space.
+    """
+
+    def __init__(
+        self, restart: int = 40, recycle: int = 20, verify: bool = True, always: bool = False
+    ) -> None:
+        """Set m = `restart` ≥ 3, k = `recycle` with 0 ≤ k ≤ m − 2.
+
+        Raises:
+            ValueError: m or k out of range.
+        """
+        self.restart, self.recycle = _checked(restart, recycle)
+        self.verify, self.always = verify, always
+        self.applications = 0
+        self.dropped = 0
+        self._basis: Basis | None = None
+        self._k = 0  # vectors of U; those of C too if _key fits
+        self._key: tuple[Any, ...] | None = None
+        self._held: tuple[Any, ...] = ()  # keeps handles in _key from being used again
+        self._CtU: Array = np.zeros((0, 0))
+        self._pay = _Pay()
+
+    @property
+    def recycled(self) -> int:
+        """The number of vectors kept for the next solve."""
+        return self._k
+
+    # -- what PETSc calls --------------------------------------------------------------------
+
+    def setFromOptions(self, ksp: PETSc.KSP) -> None:  # noqa: N802
+        """Read the options under the prefix of `ksp`. Collective. Raises ValueError."""
+        options = PETSc.Options(ksp.getOptionsPrefix())
+        restart = options.getInt("ksp_gcrodr_restart", self.restart)
+        recycle = options.getInt("ksp_gcrodr_recycle", self.recycle)
+        self.restart, self.recycle = _checked(restart, recycle)
+
+    def setUp(self, ksp: PETSc.KSP) -> None:  # noqa: N802
+        """Refuse a norm that the method doesn't have. Raises ValueError."""
+        norm, side = ksp.getNormType(), ksp.getPCSide()
+        expected: Any = {
+            PETSc.PC.Side.LEFT: PETSc.KSP.NormType.PRECONDITIONED,
+            PETSc.PC.Side.RIGHT: PETSc.KSP.NormType.UNPRECONDITIONED,
+        }.get(int(side))  # type: ignore[call-overload]
+        accepted = (expected, PETSc.KSP.NormType.NONE, PETSc.KSP.NormType.DEFAULT)
+        if expected is None or (norm not in accepted and ksp.getPC().getType() != "none"):
+            raise ValueError(
+                f"GCRODR got PC side {side} with norm type {norm}: use the right side for the "
+                "unpreconditioned norm, the left side for the preconditioned one"
+            )
+
+    def reset(self, ksp: PETSc.KSP | None = None) -> None:
+        """Drop the recycled space and the work memory. Collective."""
+        self.forget()
+        if self._basis is not None:
+            self._basis.destroy()
+            self._basis = None
+
+    def destroy(self, ksp: PETSc.KSP | None = None) -> None:
+        """Called by PETSc when the KSP is destroyed. Collective."""
+        self.reset()
+
+    def view(self, ksp: PETSc.KSP, viewer: PETSc.Viewer) -> None:
+        """Print m, k and the state of the recycled space. Collective."""
+        if viewer.getType() == PETSc.Viewer.Type.ASCII:
+            viewer.printfASCII(
+                f"  GCRO-DR: restart={self.restart}, recycle={self.recycle}, "
+                f"recycled vectors held: {self._k}\n"
+            )
+
+    def solve(self, ksp: PETSc.KSP, b: PETSc.Vec, x: PETSc.Vec) -> None:
+        """Solve A x = b; the reason is in the KSP. Collective."""
+        self.dropped = 0
+        operator = PreconditionedOperator(ksp)
+        if operator.pc.getFailedReason():
+            ksp.setConvergedReason(PC_FAILED)  # type: ignore[arg-type]
+            return
+        try:
+            reason = self._solve(_Run(ksp, operator), b, x)
+            if reason == NANORINF:
+                self.forget()
+            ksp.setConvergedReason(reason)  # type: ignore[arg-type]
+        finally:
+            self.applications = operator.applications
+            operator.close()
+        if reason > 0:
+            self._pay.learn(self.applications)
+
+    # -- the algorithm -----------------------------------------------------------------------
+
+    def _solve(self, run: "_Run", b: PETSc.Vec, x: PETSc.Vec) -> int:
+        """Iterate, check the explicit residual, and go on until it has converged too."""
+        basis, op = self._allocated(b), run.operator
+        guess = x if run.ksp.getInitialGuessNonzero() else None
+        if guess is None:
+            x.zeroEntries()
+        op.residual(b, guess, basis.r)
+        explicit = basis.norm(basis.r_row)
+        reason = run.start(explicit)
+        for check in range(CHECKS):
+            if reason:
+                break
+            previous = explicit
+            basis.t_row[:] = 0.0
+            reason, norm = self._iterate(run, basis, explicit, check == 0)
+            if reason == NANORINF:
+                break
+            basis.t.stateIncrease()
+            op.correct(x, basis.t)
+            if reason < 0 or not self.verify:
+                break
+            op.residual(b, x, basis.r)
+            explicit = basis.norm(basis.r_row)
+            reason = run.record(explicit)
+            if not reason and not explicit <= DRIFT * norm:
+                self._drop()
+                if explicit > 0.5 * previous:
+                    if check or self._pay.used == _COLD:
+                        return BREAKDOWN
+                    explicit = self._undo(run, basis, b, x)
+                    reason = run.record(explicit)
+        return reason or BREAKDOWN
+
+    def _undo(self, run: "_Run", basis: Basis, b: PETSc.Vec, x: PETSc.Vec) -> float:
+        """Take a correction back that a bad recycled space has spoilt; the norm of the residual."""
+        basis.t_row *= -1.0
+        basis.t.stateIncrease()
+        run.operator.correct(x, basis.t)
+        run.operator.residual(b, x, basis.r)
+        return basis.norm(basis.r_row)
+
+    def _iterate(self, run: "_Run", basis: Basis, norm: float, first: bool) -> tuple[int, float]:
+        """Cycles of GCRO-DR from the residual in `basis.r` until the convergence test says so.
+
+        The correction is added to `basis.t`.
+        """
+        reason = self._images(run, basis, norm, first)
+        stalled = 0
+        while not reason:
+            if basis.measure(self._k) > WORN:
+                self._drop()
+                basis.measure(0)
+            if self._k:
+                norm = self._project(basis)
+                reason = run.test(norm)
+            if norm == 0.0:
+                reason = reason or HAPPY
+            if reason:
+                break
+            before = norm
+            cycle, norm, reason = self._arnoldi(run, basis, norm)
+            if cycle is None:
+                return reason, norm
+            self._update(basis, cycle, before)
+            stalled = stalled + 1 if norm > STALLED * before else 0
+            if stalled >= STALLED_CYCLES or (cycle.broken and norm > STALLED * before):
+                if self._k == 0 or cycle.B.shape[0] == 0:
+                    reason = reason or (BREAKDOWN if cycle.broken else ITERATING)
+                self._drop()
+                stalled = 0
+        return reason, norm
+
+    def _images(self, run: "_Run", basis: Basis, norm: float, first: bool) -> int:
+        """C = B U, unless C is still right; k applications. Drops a space that is of no use."""
+        key = run.operator.key()
+        held, self._held = self._held, (run.operator.A, run.operator.P, run.operator.pc)
+        fresh = self._key == key
+        del held  # only now may PETSc use the old handles again
+        self._key = key
+        if first:
+            self._pay.used = _COLD if self._k == 0 else _FREE if fresh else _IMAGES
+        if self._k == 0 or fresh:
+            return ITERATING
+        refused = first and not self.always and not self._pay.allows(self.restart)
+        if refused or run.ksp.max_it - run.operator.applications <= self._k:
+            self._drop()
+            return ITERATING
+        for i in range(self._k):
+            basis.u[i].stateIncrease()
+            run.operator.apply(basis.u[i], basis.w[i])
+            run.note(norm)
+        k = basis.orthonormalise(self._k)
+        if k < self._k:
+            self.dropped += 1
+        self._k = k
+        self._CtU = basis.products(basis.W[:k], basis.U[:k].T)
+        if not np.all(np.isfinite(self._CtU)):
+            self._drop()
+        return ITERATING
+
+    def _project(self, basis: Basis) -> float:
+        """R ← (I − CCᵀ) r, t ← t + U Cᵀr. Returns the norm of r."""
+        k, r = self._k, basis.r_row
+        a = basis.corrected(k, basis.products(basis.W[:k], r))
+        basis.combine(-a, 0, r)
+        basis.t_row += a @ basis.U[:k]
+        return basis.norm(r)
+
+    def _arnoldi(self, run: "_Run", basis: Basis, beta: float) -> tuple["Cycle | None", float, int]:
+        """Arnoldi steps with (I − CCᵀ)B from r/β: B V_j = C B + V_{j+1} H.
+
+        The norm of the residual of step j is β/‖u‖ with uᵀH = 0, u₁ = 1 (E. Ayachour, J. Comput.
+        Appl. Math. 159 (2003) 269): one short inner product instead of Givens rotations.
+        """
+        k, n = self._k, basis.layout[0]
+        steps = min(self.restart - k, n - k)
+        if steps < 1:
+            self._drop()
+            basis.measure(0)
+            return self._arnoldi(run, basis, beta)
+        B, H, h = np.zeros((k, steps)), np.zeros((steps + 1, steps)), np.zeros(k + steps + 1)
+        u = np.zeros(steps + 1)
+        u[0], norm, reason, broken = 1.0, beta, ITERATING, False
+        np.multiply(basis.r_row, 1.0 / beta, out=basis.W[k])
+        basis.w[k].stateIncrease()
+        for j in range(steps):
+            run.operator.apply(basis.w[k + j], basis.w[k + j + 1])
+            c = k + j + 1
+            length = basis.orthogonalise(c, k, h[:c])
+            B[:, j], H[: j + 1, j], H[j + 1, j] = h[:k], h[k:c], length
+            if length != length or length == np.inf:
+                return None, length, run.record(length)
+            broken = length == 0.0 or c >= n
+            if broken:
+                break
+            u[j + 1] = -(u[: j + 1] @ H[: j + 1, j]) / length
+            norm = beta / float(np.sqrt(u[: j + 2] @ u[: j + 2]))
+            reason = run.record(norm)
+            if reason:
+                break
+        used = j + 1
+        cycle = factorise(B[:, :used], H[: used if broken else used + 1, :used], broken)
+        if broken:
+            e1 = np.zeros(used)
+            e1[0] = beta
+            norm = float(np.linalg.norm(e1 - cycle.H @ least_squares(cycle, beta)))
+            reason = run.record(norm)
+        return cycle, norm, reason
+
+    def _update(self, basis: Basis, cycle: Cycle, beta: float) -> None:
+        """Add the cycle's correction to t, form the new residual, and renew the recycled space."""
+        k, y = self._k, least_squares(cycle, beta)
+        basis.combine(y, k, basis.t_row)
+        if k:
+            basis.t_row -= (cycle.B @ y) @ basis.U[:k]
+        s = -cycle.H @ y
+        s[0] += beta
+        basis.r_row[:] = 0.0
+        basis.combine(s, k, basis.r_row)
+        if self.recycle == 0:
+            return
+        VtU = basis.products(basis.W[k : k + len(s)], basis.U[:k].T)
+        space = basis.root(lambda: harmonic_ritz(cycle, self._CtU, VtU, self.recycle))
+        if space is not None:
+            P, Q, self._CtU = space
+            basis.replace(P, Q, k)
+            self._k = P.shape[1]
+
+    # -- state -------------------------------------------------------------------------------
+
+    def _allocated(self, b: PETSc.Vec) -> Basis:
+        """The basis for vectors like `b`; a recycled space of another size is dropped."""
+        basis, size = self._basis, (layout(b), self.restart + 1, self.recycle + 1)
+        fits = basis is not None and (basis.layout, basis.width, basis.k_max) == size
+        if fits and basis is not None:
+            return basis
+        self.reset()
+        self._basis = Basis(b, self.restart + 1, self.recycle + 1)
+        return self._basis
+
+    def operator_changed(self) -> None:
+        """Form C anew in the next solve, for a change that PETSc's states don't show.
+
+        That is a shell matrix with other data, or a preconditioner set up again for the same
+        matrix. The space U is kept. Not collective.
+        """
+        self._key = None
+
+    def _drop(self) -> None:
+        """Drop the recycled space in the middle of a solve."""
+        self._k, self._CtU = 0, np.zeros((0, 0))
+        self.dropped += 1
+
+    def forget(self) -> None:
+        """Drop the recycled space, keep the work memory. Not collective."""
+        self._k, self._CtU, self._key, self._held = 0, np.zeros((0, 0)), None, ()
+        self._pay = _Pay()
+
+
+_COLD, _FREE, _IMAGES = "cold", "free", "images"
+
+
+@dataclass(slots=True)
+class _Pay:
+    """Whether forming B U for a changed operator has been worth its k applications.
+
+    Attributes:
+        used: How the present solve started: without space, with C as it was, or with B U.
+        cold: Applications of the last solve without a space.
+        doubt: Solves to start cold after the next recycled one that doesn't pay.
+        rest: Solves still to start cold.
+    """
+
+    used: str = _COLD
+    cold: float = np.inf
+    doubt: int = 4
+    rest: int = 0
+
+    def allows(self, restart: int) -> bool:
+        """Ask before B U is formed."""
+        if self.cold > restart + 1 and self.rest == 0:
+            return True
+        self.rest = max(self.rest - 1, 0)
+        self.used = _COLD
+        return False
+
+    def learn(self, applications: int) -> None:
+        """Take note of a converged solve."""
+        if self.used == _COLD:
+            self.cold = applications
+        elif self.used == _IMAGES and applications > self.cold:
+            self.rest, self.doubt = self.doubt, min(4 * self.doubt, 64)
+        elif self.used == _IMAGES:
+            self.doubt = 4
+
+
+class _Run:
+    """One solve's dealings with its KSP: counting, monitors, history, the convergence test."""
+
+    def __init__(self, ksp: PETSc.KSP, operator: PreconditionedOperator) -> None:
+        self.ksp, self.operator = ksp, operator
+        self.max_it = ksp.max_it
+
+    def start(self, norm: float) -> int:
+        """Report iteration 0, and 1 if the initial residual took an application."""
+        its = self.operator.applications
+        self.operator.applications = 0
+        self.note(norm)
+        reason = self.test(norm)
+        self.operator.applications = its
+        if its:
+            self.note(norm)
+        return reason
+
+    def note(self, norm: float) -> None:
+        """Show the norm to history and monitors."""
+        its = self.operator.applications
+        self.ksp.setIterationNumber(its)
+        self.ksp.setResidualNorm(norm if norm >= 0 else np.inf)  # PETSc refuses NaN here
+        self.ksp.logConvergenceHistory(norm)
+        self.ksp.monitor(its, norm)
+
+    def test(self, norm: float) -> int:
+        """The KSP's convergence test, then its iteration limit."""
+        its = self.operator.applications
+        if not np.isfinite(norm):  # PETSc's own test takes NaN for an error in its arguments
+            return NANORINF
+        reason: Any = self.ksp.callConvergenceTest(its, norm)  # type: ignore[func-returns-value]
+        return MAX_IT if not reason and its >= self.max_it else reason
+
+    def record(self, norm: float) -> int:
+        """Show and test the norm after an application."""
+        self.note(norm)
+        return self.test(norm)
+
+
+def _checked(restart: int, recycle: int) -> tuple[int, int]:
+    if restart < 3:
+        raise ValueError(f"GCRODR got restart={restart}: it has to be at least 3")
+    if not 0 <= recycle <= restart - 2:
+        raise ValueError(
+            f"GCRODR got recycle={recycle} with restart={restart}: a cycle needs room for a Krylov "
+            f"step beside a complex pair, take 0 <= recycle <= restart - 2 = {restart - 2}"
+        )
+    return restart, recycle
