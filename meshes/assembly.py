@@ -45,8 +45,6 @@ class LinearProblem:
         self.name = name
         self.V = V
         self.coefficients = {name: Function(Q) for name, Q in coefficient_spaces.items()}
-        self.A: PETSc.Mat | None = None
-        self.b: PETSc.Vec | None = None
         self.free = np.ones(V.dofmap.index_map.size_local * V.dofmap.bs, dtype=bool)
         self.boundary: Function | None = None
         self._bcs: list[fem.DirichletBC] = []
@@ -55,8 +53,8 @@ class LinearProblem:
     def set_forms(self, bilinear: ufl.Form, linear: ufl.Form) -> None:
         """Compile the forms and allocate A and b. Collective."""
         self._a, self._L = fem.form(bilinear), fem.form(linear)
-        self.A = fem_petsc.create_matrix(self._a)
-        self.b = fem_petsc.create_vector(self.V)
+        self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
+        self.b: PETSc.Vec = fem_petsc.create_vector(self.V)
 
     def set_dirichlet(self, value: Pointwise) -> None:
         """Constrain all boundary dofs to the interpolant of g. Collective."""
@@ -88,14 +86,17 @@ class LinearProblem:
         Args:
             values: Local coefficients (owned and ghost) of each function c, by column name.
         """
-        assert self.A is not None and self.b is not None, "set_forms comes first"
-        changed = self._changed(values)
-        if self.V.mesh.comm.allreduce(changed, op=MPI.LOR) if self.V.mesh.comm.size > 1 else changed:
+        comm, changed = self.V.mesh.comm, self._changed(values)
+        if (
+            self.V.mesh.comm.allreduce(changed, op=MPI.LOR)
+            if self.V.mesh.comm.size > 1
+            else changed
+        ):
             self._current = {name: value.copy() for name, value in values.items()}
             for name, value in values.items():
                 self.coefficients[name].x.array[:] = value
             self.A.zeroEntries()
-            fem_petsc.assemble_matrix(self.A, self._a, bcs=self._bcs)
+            fem_petsc.assemble_matrix(self.A, self._a, bcs=self._bcs)  # type: ignore[misc,arg-type]
             self.A.assemble()
         self._assemble_b()
         return self.A, self.b
@@ -108,9 +109,9 @@ class LinearProblem:
     def _assemble_b(self) -> None:
         with self.b.localForm() as local:
             local.set(0.0)
-        fem_petsc.assemble_vector(self.b, self._L)
+        fem_petsc.assemble_vector(self.b, self._L)  # type: ignore[arg-type]
         fem_petsc.apply_lifting(self.b, [self._a], bcs=[self._bcs])
-        self.b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        self.b.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)  # type: ignore[arg-type]
         for bc in self._bcs:
             bc.set(self.b.array_w)
 

@@ -110,10 +110,11 @@ class CanonicalMap:
             out = np.empty((self.size // self._block, self._block))
             out[self._rows] = part.reshape(-1, self._block)
             return out.ravel()
-        everything = np.empty(self.size) if self._comm.rank == 0 else None
-        self._comm.Gatherv(part, (everything, self._counts) if everything is not None else None)
-        if everything is None:
+        if self._comm.rank > 0:
+            self._comm.Gatherv(part, None)
             return None
+        everything = np.empty(self.size)
+        self._comm.Gatherv(part, (everything, self._counts))  # type: ignore[arg-type]
         out = np.empty((self.size // self._block, self._block))
         out[self._all_rows] = everything.reshape(-1, self._block)
         return out.ravel()

@@ -29,4 +29,4 @@ def mesh_from_tree(comm: MPI.Comm, tree: dict[str, Any]) -> Mesh:
     if comm.rank > 0:
         points, cells = points[:0], cells[:0]
     element = basix.ufl.element("Lagrange", tree["cell_type"], 1, shape=(points.shape[1],))
-    return create_mesh(comm, cells, element, points)
+    return create_mesh(comm, cells, element, points)  # type: ignore[arg-type]

@@ -1,14 +1,12 @@
 """Work of one rank on behalf of all: what it raises is raised everywhere."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 __all__ = ["on_root"]
 
-T = TypeVar("T")
 
-
-def on_root(comm: Any, work: Callable[[], T]) -> T:
+def on_root[T](comm: Any, work: Callable[[], T]) -> T:
     """Do `work` on rank 0 and return its result, or raise its exception, on all. Collective."""
     if comm.size == 1:
         return work()
@@ -21,6 +19,6 @@ def on_root(comm: Any, work: Callable[[], T]) -> T:
             error = caught
     result, error = comm.bcast((result, error))
     if error is not None:
-        error.collective = True  # type: ignore[attr-defined] # every rank raises it
+        error.collective = True  # type: ignore[union-attr] # every rank raises it
         raise error
     return result  # type: ignore[return-value]

@@ -56,7 +56,7 @@ class Discretisation:
         local = self._maps[self.problem.name].from_canonical(values)
         return local[: self.problem.free.size]
 
-    def canonical(self, x: Array) -> Array | None:
+    def canonical(self, x: NDArray[np.floating]) -> Array | None:
         """Gather the owned local coefficients of u on rank 0, in canonical order. Collective.
 
         Constrained dofs get exactly their values: free dofs don't depend on what a solver left

@@ -6,7 +6,9 @@ from enum import IntEnum
 from typing import Any
 
 from pipeline.interrupt import Interrupted
+from pipeline.launch import LauncherError
 from pipeline.operators.errors import TrainingError
+from pipeline.run import SolveFailed
 from pipeline.spec_errors import SpecError
 from storage import (
     DamagedFile,
@@ -45,10 +47,10 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 
 def exit_code(error: BaseException) -> ExitCode:
     """Return the exit code of an exception; UNEXPECTED if it is none of ours."""
-    from pipeline.launch import LauncherError
-
     if isinstance(error, LauncherError):
         return ExitCode.BAD_INPUT
+    if isinstance(error, SolveFailed):
+        return ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.UNEXPECTED
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.UNEXPECTED)
 
 
@@ -63,7 +65,7 @@ def end_with(error: BaseException) -> int:
     together = getattr(error, "collective", False) or isinstance(error, SpecError | Interrupted)
     if comm is None or not together or comm.rank == 0:
         where = f" (rank {comm.rank} of {comm.size})" if comm is not None and not together else ""
-        if code == ExitCode.UNEXPECTED:
+        if code == ExitCode.UNEXPECTED and not isinstance(error, SolveFailed):
             traceback.print_exception(error)
         print(f"rekrylov{where}: {_text(error)}", file=sys.stderr, flush=True)
     if comm is not None and not together:

@@ -37,7 +37,7 @@ def stoppable() -> Iterator[StopFlag]:
     Outside of the main thread, where Python takes no signal handlers, the flag stays unset.
     """
     flag = StopFlag()
-    old: dict[int, object] = {}
+    old: dict[signal.Signals, object] = {}
 
     def handle(number: int, _frame: FrameType | None) -> None:
         flag.signal = number

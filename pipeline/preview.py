@@ -1,6 +1,7 @@
 """Pictures of samples on their mesh."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -46,7 +47,7 @@ def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path:
 
 def draw_field(
     ax: Axes, dataset: Dataset, name: str, values: NDArray, low: float, high: float
-) -> object:
+) -> Any:
     """Draw one scalar field on the data set's triangles: flat cells, or smooth vertex values."""
     points, cells = np.asarray(dataset.mesh["points"]), np.asarray(dataset.mesh["cells"])
     field = dataset.fields[name]
@@ -54,7 +55,12 @@ def draw_field(
     ax.set_aspect("equal")
     ax.set_xticks([])
     ax.set_yticks([])
-    options = {"cmap": _MAPS[field.role], "vmin": low, "vmax": high, "rasterized": True}
+    options: dict[str, Any] = {
+        "cmap": _MAPS[field.role],
+        "vmin": low,
+        "vmax": high,
+        "rasterized": True,
+    }
     if dofmap.shape[1] < cells.shape[1]:
         triangles = Triangulation(points[:, 0], points[:, 1], cells)
         return ax.tripcolor(triangles, facecolors=values[dofmap[:, 0]], **options)

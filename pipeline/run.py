@@ -84,7 +84,9 @@ def solve_on_ranks(spec_path: str, root: str | Path, ranks: int, overrides: list
     if code == 4:
         raise Interrupted("the solve stage was stopped; the same command goes on from there")
     if code not in (0, 3):
-        raise SolveFailed(f"the solve stage ended with exit code {code}; see its message above", code)
+        raise SolveFailed(
+            f"the solve stage ended with exit code {code}; see its message above", code
+        )
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class ShardBuffer:
 
     def commit(self, batch: Batch) -> None:
         """Write the shard and its record, and start anew."""
-        columns = {name: np.array(rows, dtype=_TYPES.get(name)) for name, rows in self._rows.items()}
+        columns = {name: np.array(r, dtype=_TYPES.get(name)) for name, r in self._rows.items()}
         columns.setdefault("samples/id", np.empty(0, dtype=np.int64))
         if "samples/order" in columns:
             columns["samples/order"] += batch.start

@@ -87,7 +87,8 @@ class StorageSpec(SpecModel):
     """How shards are written."""
 
     shard_size: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Samples a shard; default: a sixteenth of the new samples, at most 256 and at most 32 MiB."
+        None,
+        description="Samples a shard; default: a sixteenth of the new ones, ≤ 256, ≤ 32 MiB.",
     )
     compression: Literal["gzip"] | None = Field(None, description="HDF5 filter; default none.")
 
@@ -190,7 +191,9 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} twice", problem_mark=node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} twice", problem_mark=node.start_mark
+                )
         return super().construct_mapping(node, deep)
 
 

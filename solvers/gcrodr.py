@@ -1,6 +1,5 @@
 """GCRO-DR, the generalised conjugate residual method with deflated restarting, as a PETSc KSP."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,14 +7,9 @@ from petsc4py import PETSc
 
 from solvers.basis import Array, Basis, layout
 from solvers.harmonic import Cycle, factorise, harmonic_ritz, least_squares
+from solvers.ksp_run import BREAKDOWN, HAPPY, ITERATING, NANORINF, PC_FAILED, KSPRun
 from solvers.operator import PreconditionedOperator
-
-ITERATING = PETSc.KSP.ConvergedReason.ITERATING
-BREAKDOWN = PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN
-HAPPY = PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN
-MAX_IT = PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT
-NANORINF = PETSc.KSP.ConvergedReason.DIVERGED_NANORINF
-PC_FAILED = PETSc.KSP.ConvergedReason.DIVERGED_PCSETUP_FAILED
+from solvers.payoff import COLD, FREE, IMAGES, Payoff
 
 # CᵀC − I beyond this: the space is worn out, after thousands of cycles with one operator.
 WORN = 1e-6
@@ -74,7 +68,7 @@ class GCRODR:
         self._key: tuple[Any, ...] | None = None
         self._held: tuple[Any, ...] = ()  # keeps handles in _key from being used again
         self._CtU: Array = np.zeros((0, 0))
-        self._pay = _Pay()
+        self._pay = Payoff()
 
     @property
     def recycled(self) -> int:
@@ -131,7 +125,7 @@ class GCRODR:
             ksp.setConvergedReason(PC_FAILED)  # type: ignore[arg-type]
             return
         try:
-            reason = self._solve(_Run(ksp, operator), b, x)
+            reason = self._solve(KSPRun(ksp, operator), b, x)
             if reason == NANORINF:
                 self.forget()
             ksp.setConvergedReason(reason)  # type: ignore[arg-type]
@@ -143,7 +137,7 @@ class GCRODR:
 
     # -- the algorithm -----------------------------------------------------------------------
 
-    def _solve(self, run: "_Run", b: PETSc.Vec, x: PETSc.Vec) -> int:
+    def _solve(self, run: KSPRun, b: PETSc.Vec, x: PETSc.Vec) -> int:
         """Iterate, check the explicit residual, and go on until it has converged too."""
         basis, op = self._allocated(b), run.operator
         guess = x if run.ksp.getInitialGuessNonzero() else None
@@ -170,13 +164,13 @@ class GCRODR:
             if not reason and not explicit <= DRIFT * norm:
                 self._drop()
                 if explicit > 0.5 * previous:
-                    if check or self._pay.used == _COLD:
+                    if check or self._pay.used == COLD:
                         return BREAKDOWN
                     explicit = self._undo(run, basis, b, x)
                     reason = run.record(explicit)
         return reason or BREAKDOWN
 
-    def _undo(self, run: "_Run", basis: Basis, b: PETSc.Vec, x: PETSc.Vec) -> float:
+    def _undo(self, run: KSPRun, basis: Basis, b: PETSc.Vec, x: PETSc.Vec) -> float:
         """Take a correction back that a bad recycled space has spoilt; the norm of the residual."""
         basis.t_row *= -1.0
         basis.t.stateIncrease()
@@ -184,7 +178,7 @@ class GCRODR:
         run.operator.residual(b, x, basis.r)
         return basis.norm(basis.r_row)
 
-    def _iterate(self, run: "_Run", basis: Basis, norm: float, first: bool) -> tuple[int, float]:
+    def _iterate(self, run: KSPRun, basis: Basis, norm: float, first: bool) -> tuple[int, float]:
         """Cycles of GCRO-DR from the residual in `basis.r` until the convergence test says so.
 
         The correction is added to `basis.t`.
@@ -215,7 +209,7 @@ class GCRODR:
                 stalled = 0
         return reason, norm
 
-    def _images(self, run: "_Run", basis: Basis, norm: float, first: bool) -> int:
+    def _images(self, run: KSPRun, basis: Basis, norm: float, first: bool) -> int:
         """C = B U, unless C is still right; k applications. Drops a space that is of no use."""
         key = run.operator.key()
         held, self._held = self._held, (run.operator.A, run.operator.P, run.operator.pc)
@@ -223,7 +217,7 @@ class GCRODR:
         del held  # only now may PETSc use the old handles again
         self._key = key
         if first:
-            self._pay.used = _COLD if self._k == 0 else _FREE if fresh else _IMAGES
+            self._pay.used = COLD if self._k == 0 else FREE if fresh else IMAGES
         if self._k == 0 or fresh:
             return ITERATING
         refused = first and not self.always and not self._pay.allows(self.restart)
@@ -251,7 +245,7 @@ class GCRODR:
         basis.t_row += a @ basis.U[:k]
         return basis.norm(r)
 
-    def _arnoldi(self, run: "_Run", basis: Basis, beta: float) -> tuple["Cycle | None", float, int]:
+    def _arnoldi(self, run: KSPRun, basis: Basis, beta: float) -> tuple[Cycle | None, float, int]:
         """Arnoldi steps with (I − CCᵀ)B from r/β: B V_j = C B + V_{j+1} H.
 
         The norm of the residual of step j is β/‖u‖ with uᵀH = 0, u₁ = 1 (E. Ayachour, J. Comput.
@@ -339,84 +333,7 @@ class GCRODR:
     def forget(self) -> None:
         """Drop the recycled space, keep the work memory. Not collective."""
         self._k, self._CtU, self._key, self._held = 0, np.zeros((0, 0)), None, ()
-        self._pay = _Pay()
-
-
-_COLD, _FREE, _IMAGES = "cold", "free", "images"
-
-
-@dataclass(slots=True)
-class _Pay:
-    """Whether forming B U for a changed operator has been worth its k applications.
-
-    Attributes:
-        used: How the present solve started: without space, with C as it was, or with B U.
-        cold: Applications of the last solve without a space.
-        doubt: Solves to start cold after the next recycled one that doesn't pay.
-        rest: Solves still to start cold.
-    """
-
-    used: str = _COLD
-    cold: float = np.inf
-    doubt: int = 4
-    rest: int = 0
-
-    def allows(self, restart: int) -> bool:
-        """Ask before B U is formed."""
-        if self.cold > restart + 1 and self.rest == 0:
-            return True
-        self.rest = max(self.rest - 1, 0)
-        self.used = _COLD
-        return False
-
-    def learn(self, applications: int) -> None:
-        """Take note of a converged solve."""
-        if self.used == _COLD:
-            self.cold = applications
-        elif self.used == _IMAGES and applications > self.cold:
-            self.rest, self.doubt = self.doubt, min(4 * self.doubt, 64)
-        elif self.used == _IMAGES:
-            self.doubt = 4
-
-
-class _Run:
-    """One solve's dealings with its KSP: counting, monitors, history, the convergence test."""
-
-    def __init__(self, ksp: PETSc.KSP, operator: PreconditionedOperator) -> None:
-        self.ksp, self.operator = ksp, operator
-        self.max_it = ksp.max_it
-
-    def start(self, norm: float) -> int:
-        """Report iteration 0, and 1 if the initial residual took an application."""
-        its = self.operator.applications
-        self.operator.applications = 0
-        self.note(norm)
-        reason = self.test(norm)
-        self.operator.applications = its
-        if its:
-            self.note(norm)
-        return reason
-
-    def note(self, norm: float) -> None:
-        """Show the norm to history and monitors."""
-        its = self.operator.applications
-        self.ksp.setIterationNumber(its)
-        self.ksp.setResidualNorm(norm if norm >= 0 else np.inf)  # PETSc refuses NaN here
-        self.ksp.logConvergenceHistory(norm)
-        self.ksp.monitor(its, norm)
-
-    def test(self, norm: float) -> int:
-        """The KSP's convergence test, then its iteration limit."""
-        its = self.operator.applications
-        if not np.isfinite(norm):  # PETSc's own test takes NaN for an error in its arguments
-            return NANORINF
-        reason: Any = self.ksp.callConvergenceTest(its, norm)  # type: ignore[func-returns-value]
-        return MAX_IT if not reason and its >= self.max_it else reason
-
-    def record(self, norm: float) -> int:
-        """Show and test the norm after an application."""
-        self.note(norm)
-        return self.test(norm)
+        self._pay = Payoff()
 
 
 def _checked(restart: int, recycle: int) -> tuple[int, int]:

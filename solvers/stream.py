@@ -1,7 +1,7 @@
 """The loop over a stream of systems: solve, verify as stored, climb the ladder where needed."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ def solve_stream(
     rtol: float,
     comm: MPI.Comm,
     dtype: DTypeLike = np.float64,
-) -> Iterator[Solution]:
+) -> Generator[Solution]:
     """Solve systems one by one and yield a verified solution for each, in the same order.
 
     Each solution is accepted only if ρ = ‖(A x − b)_free‖/‖b_free‖ ≤ rtol holds for x rounded to
@@ -60,7 +60,7 @@ def solve_stream(
 
 def _stream(
     systems: Iterable[System], strategy: Strategy, rtol: float, comm: MPI.Comm, dtype: np.dtype
-) -> Iterator[Solution]:
+) -> Generator[Solution]:
     chain = _Chain(strategy, rtol, comm, dtype)
     try:
         for system in systems:

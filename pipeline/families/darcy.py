@@ -26,9 +26,7 @@ class LogNormal(SpecModel):
 
     law: Literal["lognormal"]
     mean: Annotated[float, Field(ge=-50, le=50)] = Field(0.0, description="Mean of log a.")
-    field: CosineFieldSpec = Field(
-        CosineFieldSpec(), description="Covariance of g."
-    )
+    field: CosineFieldSpec = Field(CosineFieldSpec(), description="Covariance of g.")
 
     def transform(self, g: Array) -> Array:
         """Return a at the points where g is given."""
@@ -42,9 +40,7 @@ class TwoPhase(SpecModel):
     high: Annotated[float, Field(gt=0)] = Field(12.0, description="Permeability where g ≥ t.")
     low: Annotated[float, Field(gt=0)] = Field(3.0, description="Permeability where g < t.")
     threshold: float = Field(0.0, description="The threshold t.")
-    field: CosineFieldSpec = Field(
-        CosineFieldSpec(), description="Covariance of g."
-    )
+    field: CosineFieldSpec = Field(CosineFieldSpec(), description="Covariance of g.")
 
     def transform(self, g: Array) -> Array:
         """Return a at the points where g is given."""
@@ -72,15 +68,20 @@ class DarcySpec(SpecModel):
     @model_validator(mode="after")
     def _spaces(self) -> "DarcySpec":
         if self.input_space is None:
-            smooth = self.coefficient.law == "lognormal"
-            default = SpaceSpec(family="P", degree=1) if smooth else SpaceSpec(family="DG", degree=0)
-            object.__setattr__(self, "input_space", default)
-        a, u = self.input_space, self.output_space
+            family, degree = ("P", 1) if self.coefficient.law == "lognormal" else ("DG", 0)
+            object.__setattr__(self, "input_space", SpaceSpec(family=family, degree=degree))
+        a, u = self.spaces
         if (u.family, u.degree) not in {("P", 1), ("P", 2)}:
             raise ValueError(f"output_space: got {u.family}{u.degree}; allowed: P1, P2")
         if (a.family, a.degree) not in {("P", 1), ("P", 2), ("DG", 0), ("DG", 1)}:
             raise ValueError(f"input_space: got {a.family}{a.degree}; allowed: P1, P2, DG0, DG1")
         return self
+
+    @property
+    def spaces(self) -> tuple[SpaceSpec, SpaceSpec]:
+        """The spaces of a and u."""
+        assert self.input_space is not None  # set by the validator
+        return self.input_space, self.output_space
 
 
 class Darcy:
@@ -91,8 +92,7 @@ class Darcy:
 
     def fields(self) -> list[FieldInfo]:
         """Return the permeability a and the pressure u."""
-        a, u = self.spec.input_space, self.spec.output_space
-        assert a is not None  # set by the validator
+        a, u = self.spec.spaces
         return [
             FieldInfo("a", "input", (a.family, a.degree), "1", "permeability a"),
             FieldInfo("u", "output", (u.family, u.degree), "1", "pressure u"),

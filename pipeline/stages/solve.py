@@ -68,7 +68,7 @@ def solve(spec: Spec, root: str | Path, comm: Any = None, quiet: bool = False) -
 
 def world() -> Any:
     """Return the world communicator; starts MPI."""
-    import meshes  # noqa: F401 - loads h5py, DOLFINx and MPI in the order they need
+    import meshes  # noqa: F401, I001 - loads h5py, DOLFINx and MPI in the order they need
     from mpi4py import MPI
 
     return MPI.COMM_WORLD
@@ -115,9 +115,7 @@ def _solve_chain(
     buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))
     systems = _Systems(spec, spaces, chain, comm, stop)
     strategy = strategy_of(spec, comm.size)
-    stream = solve_stream(
-        systems, strategy, rtol=spec.rtol, comm=comm, dtype=np.dtype(spec.dtype)
-    )
+    stream = solve_stream(systems, strategy, rtol=spec.rtol, comm=comm, dtype=np.dtype(spec.dtype))
     batches = iter(chain)
     batch = next(batches)
     with closing(stream):

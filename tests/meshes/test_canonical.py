@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from meshes import CanonicalMap, SpaceName, UnitSquare, make_space, mesh_from_tree, mesh_tree
-from meshes import space_tree
+from meshes import (
+    CanonicalMap,
+    SpaceName,
+    UnitSquare,
+    make_space,
+    mesh_from_tree,
+    mesh_tree,
+    space_tree,
+)
 
 # isort: split
 import dolfinx.mesh
