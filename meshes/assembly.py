@@ -87,11 +87,7 @@ class LinearProblem:
             values: Local coefficients (owned and ghost) of each function c, by column name.
         """
         comm, changed = self.V.mesh.comm, self._changed(values)
-        if (
-            self.V.mesh.comm.allreduce(changed, op=MPI.LOR)
-            if self.V.mesh.comm.size > 1
-            else changed
-        ):
+        if comm.allreduce(changed, op=MPI.LOR) if comm.size > 1 else changed:
             self._current = {name: value.copy() for name, value in values.items()}
             for name, value in values.items():
                 self.coefficients[name].x.array[:] = value
