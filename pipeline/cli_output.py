@@ -77,10 +77,10 @@ def print_report(report: Any) -> None:
 
 def _report_rows(report: Any) -> list[tuple[str, Any]]:
     rows = [
-        (f"test error, {name}", f"L2 {errors['l2']:.4f}, H1 {errors['h1']:.4f}")
-        for name, errors in report.test.items()
+        (f"test error, {name}", f"L2 {report.error(name):.4f}, H1 {report.error(name, 'h1'):.4f}")
+        for name in report.scores
     ]
-    return [*rows, ("training report", str(report.folder))]
+    return [*rows, ("training report", str(report.folder / "report.md"))]
 
 
 def print_check(folder: DataFolder, result: Any, as_json: bool) -> None:

@@ -28,4 +28,5 @@ def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
 
 
 def _note(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+    shown = {k: v for k, v in metrics.items() if k.startswith(("train", "val"))}
+    return ", ".join(f"{name} {value:.3g}" for name, value in shown.items())

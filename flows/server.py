@@ -1,0 +1,138 @@
+"""A temporary Prefect server on the loopback interface, gone with the process that started it."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from pipeline.launch import die_with_parent
+
+__all__ = [
+    "exit_within",
+    "quiet_environment",
+    "server_process",
+    "temporary_server",
+    "using_server",
+]
+
+_DRAIN_SECONDS = 5.0
+
+
+@contextmanager
+def temporary_server(start_seconds: float = 120.0) -> Iterator[str]:
+    """Run the flows within on a server of their own, with nothing kept; yield its API's address.
+
+    Raises:
+        RuntimeError: The server did not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="rekrylov-prefect-") as home:
+        environment = quiet_environment(Path(home))
+        environment["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"  # saves a second or two
+        options = ["--no-services"]  # no scheduler: nothing is scheduled here
+        with (
+            server_process(Path(home), environment, start_seconds, options) as url,
+            using_server(url, Path(home)),
+        ):
+            yield url
+
+
+@contextmanager
+def using_server(url: str, home: Path) -> Iterator[None]:
+    """Let flows called within this process use a server, and send it all before the end.
+
+    What is unsent when the server goes would keep this process from exiting: Prefect waits for it.
+    """
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: str(home)}):
+        try:
+            yield
+        finally:
+            for worker in (APILogWorker, EventsWorker):
+                worker.drain_all(timeout=_DRAIN_SECONDS)
+
+
+def exit_within(seconds: float, code: int) -> None:
+    """End this process with `code` if it hasn't ended by itself in time."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+def quiet_environment(home: Path) -> dict[str, str]:
+    """Return this process's environment for a Prefect that keeps all it writes below `home`."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    return inherited | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_CLI_PROMPT": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+@contextmanager
+def server_process(
+    home: Path, environment: dict[str, str], start_seconds: float, options: list[str]
+) -> Iterator[str]:
+    """Run `prefect server start` on a free port; its output goes to `home/server.log`."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    command += ["--port", str(port), *options]
+    log = home / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            die_with_parent(command, os.getpid()),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment | {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_ENABLED": "false"},
+            start_new_session=True,  # a Ctrl-C ends the flow first, then the server
+        )
+    try:
+        _wait_until_healthy(process, url, log, start_seconds)
+        yield url
+    finally:
+        _end(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_healthy(
+    process: "subprocess.Popen[bytes]", url: str, log: Path, seconds: float
+) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    raise RuntimeError(f"the Prefect server did not start within {seconds:g} s; it said:\n{tail}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,157 @@
+"""The flow's wiring: outcomes, repeats, exit codes; launcher and status are stubbed."""
+
+import contextlib
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.interrupt import Interrupted
+from pipeline.run import SolveFailed
+from pipeline.spec import load_spec
+from pipeline.spec_errors import SpecError
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def wiring(monkeypatch, tmp_path, tiny, server):
+    """The module, with a launcher that returns `codes` in turn and leaves `missing` samples."""
+    from flows import generate
+
+    fake = SimpleNamespace(generate=generate, codes=[], missing=[], calls=[], root=str(tmp_path))
+
+    def launch(argv, ranks, *, on_line, log):
+        fake.calls.append((argv, ranks))
+        on_line("a line")
+        return fake.codes.pop(0)
+
+    def status(spec, folder):
+        return SimpleNamespace(missing=fake.missing.pop(0))
+
+    monkeypatch.setattr(generate, "launch", launch)
+    monkeypatch.setattr(generate.stages, "status", status)
+    fake.spec, fake.path = load_spec(tiny), str(tiny)
+    return fake
+
+
+def solve(fake, **options):
+    task = fake.generate.solve.with_options(retry_delay_seconds=0, **options)
+    return task(fake.spec, fake.path, fake.root, 2, ("samples=6",))
+
+
+def test_nothing_missing_launches_nothing(wiring):
+    wiring.missing = [0]
+    assert solve(wiring).endswith("shards")
+    assert wiring.calls == []
+
+
+def test_the_ranks_get_spec_root_and_overrides(wiring):
+    wiring.codes, wiring.missing = [3], [6, 0]
+    assert solve(wiring).endswith("shards")
+    argv = ["solve", wiring.path, "--root", wiring.root, "--set", "samples=6"]
+    assert wiring.calls == [(argv, 2)]
+
+
+def test_the_records_count_not_the_code(wiring):
+    wiring.codes, wiring.missing = [1], [6, 0]
+    assert solve(wiring).endswith("shards")
+    wiring.codes, wiring.missing = [0], [6, 2]
+    with pytest.raises(SolveFailed, match="2 samples are missing"):
+        solve(wiring, retries=0)
+
+
+def test_an_unexpected_failure_is_tried_again(wiring):
+    wiring.codes, wiring.missing = [1, 0], [6, 3, 3, 0]
+    assert solve(wiring).endswith("shards")
+    assert len(wiring.calls) == 2
+
+
+@pytest.mark.parametrize(("code", "error"), [(2, SolveFailed), (4, Interrupted)])
+def test_bad_input_and_interruption_are_not(wiring, code, error):
+    wiring.codes, wiring.missing = [code], [6, 6]
+    with pytest.raises(error):
+        solve(wiring)
+    assert len(wiring.calls) == 1
+
+
+def test_a_bad_spec_is_not_tried_again(wiring):
+    state = SimpleNamespace(data=SpecError(["samples: got 0"]))
+    assert not wiring.generate._is_unexpected(None, None, state)
+    assert wiring.generate._is_unexpected(None, None, SimpleNamespace(data=OSError()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(["--set", "samples=0"], "samples"), (["--set", "nonsense=1"], "nonsense")],
+)
+def test_a_bad_spec_ends_with_2_before_any_server(
+    monkeypatch, tmp_path, tiny, capsys, arguments, word
+):
+    from flows import generate
+
+    monkeypatch.setattr(generate, "temporary_server", lambda: pytest.fail("a server was started"))
+    root = tmp_path / "data"
+    with _signals_kept():
+        assert generate.main([str(tiny), "--root", str(root), *arguments]) == 2
+    assert word in capsys.readouterr().err
+    assert not root.exists()
+
+
+def test_mpirun_is_refused(monkeypatch, tiny, capsys):
+    from flows import generate
+
+    monkeypatch.setenv("PMI_SIZE", "2")
+    with _signals_kept():
+        assert generate.main([str(tiny)]) == 2
+    assert "--ranks 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ({"stored": 6, "failed": 0, "missing": 0}, 0),
+        ({"stored": 5, "failed": 1, "missing": 0}, 3),
+        (Interrupted("stopped"), 4),
+        (KeyboardInterrupt(), 4),
+        (SolveFailed("no", 2), 2),
+        (RuntimeError("unforeseen"), 1),
+    ],
+)
+def test_exit_codes(monkeypatch, tiny, outcome, code):
+    from flows import generate
+
+    def flow(*_):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome | {"samples": 6, "folder": "x"}
+
+    monkeypatch.setattr(generate, "generate", flow)
+    monkeypatch.setattr(generate, "temporary_server", contextlib.nullcontext)
+    with _signals_kept():
+        assert generate.main([str(tiny)]) == code
+
+
+def test_artifacts_have_the_numbers():
+    from flows.artifacts import markdown, rows
+
+    found = {"name": "n", "folder": "/d", "samples": 6, "stored": 5, "failed": 1, "shards": 2}
+    found |= {"iterations": {"mean": 7.5, "max": 9}, "worst_true_residual": float("inf")}
+    table = {row["what"]: row["value"] for row in rows(found | {"stage_seconds": {"solve": 1.0}})}
+    assert table["iterations, mean"] == "7.5" and table["worst true residual"] == "inf"
+    assert table["seconds, solve"] == "1"
+    assert "5 of 6 samples" in markdown(found) and "1 samples failed" in markdown(found)
+    assert {row["what"]: row["value"] for row in rows(found | {"iterations": {}})}[
+        "iterations, mean"
+    ] == "–"
+
+
+@contextlib.contextmanager
+def _signals_kept():
+    """`main` owns its process and sets signal handlers; the test run keeps its own."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
