@@ -1,16 +1,18 @@
 """The command line: `rekrylov COMMAND SPEC`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from pipeline import cli_output as output
 from pipeline import dataset_folder
 from pipeline.exit_codes import ExitCode, end_with
+from pipeline.interrupt import raising
+from pipeline.launch import check_launcher, check_serial_stage, keep_python_signals
 from pipeline.spec import Spec, load_spec
 
 app = typer.Typer(
@@ -39,7 +41,6 @@ def run(
     set_: Set = None,
 ) -> int:
     """Do all stages: sample, order, solve, finalise, train."""
-    from pipeline.launch import check_serial_stage
     from pipeline.run import run as run_all
 
     check_serial_stage("run")
@@ -53,7 +54,7 @@ def sample(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
     """Make the data set's folder and draw new samples' features."""
     from pipeline import stages
 
-    _serial("sample")
+    check_serial_stage("sample")
     print(stages.sample(load_spec(spec, set_ or []), root))
     return ExitCode.OK
 
@@ -63,7 +64,7 @@ def order(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
     """Sort new samples by similarity and cut them into batches."""
     from pipeline import stages
 
-    _serial("order")
+    check_serial_stage("order")
     stages.order(load_spec(spec, set_ or []), root)
     return ExitCode.OK
 
@@ -73,13 +74,12 @@ def solve(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
     """Solve what is not solved yet; runs alone or under mpirun."""
     from pipeline import stages
     from pipeline.collective import on_root
-    from pipeline.launch import check_launcher
 
-    parsed = load_spec(spec, set_ or [])
     from pipeline.stages.solve import world
 
     comm = world()
     check_launcher(comm.size)
+    parsed = on_root(comm, lambda: load_spec(spec, set_ or []))
     stages.solve(parsed, root, comm)
     folder = dataset_folder.data_folder(parsed, root)
     status = on_root(comm, lambda: stages.status(parsed, folder))
@@ -93,7 +93,7 @@ def finalise(target: Target, root: Root = "data", set_: Set = None) -> int:
     """Write the manifest: splits, statistics, provenance, pictures."""
     from pipeline import stages
 
-    _serial("finalise")
+    check_serial_stage("finalise")
     spec, folder = dataset_folder.resolve(target, root, set_ or [])
     found = stages.finalise(spec, folder)
     output.print_summary(found)
@@ -106,7 +106,7 @@ def train(target: Target, root: Root = "data", set_: Set = None) -> int:
     from pipeline import stages
     from pipeline.spec_errors import SpecError
 
-    _serial("train")
+    check_serial_stage("train")
     spec, folder = dataset_folder.resolve(target, root, set_ or [])
     if spec.train is None:
         raise SpecError(["train: missing; say what to train, for example --set train.epochs=20"])
@@ -163,25 +163,15 @@ def schema() -> int:
     return ExitCode.OK
 
 
-def _serial(command: str) -> None:
-    from pipeline.launch import check_serial_stage
-
-    check_serial_stage(command)
-
-
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line and exit with the code of `docs/design.md`."""
+    os.environ.update(keep_python_signals(os.environ))  # before PETSc can take SIGTERM away
     try:
-        code = app(args=argv, prog_name="rekrylov", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as help_:
-        print(help_.format_message())
-        code = ExitCode.BAD_INPUT
-    except click.ClickException as error:
-        error.show()
-        code = ExitCode.BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        code = ExitCode.INTERRUPTED
-    except Exception as error:
+        with raising():
+            code = app(args=argv, prog_name="rekrylov", standalone_mode=False)
+    except SystemExit:
+        raise
+    except BaseException as error:
         code = end_with(error)
     sys.exit(int(code or 0))
 

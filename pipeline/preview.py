@@ -3,41 +3,48 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from storage import Dataset
+from storage.triangles import Drawing, drawing
 
-__all__ = ["draw_field", "samples_picture"]
+__all__ = ["samples_picture"]
 
 _MAPS = {"input": "viridis", "output": "magma"}
 
 
-def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path:
+def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path | None:
     """Draw the fields of some samples, a column each, and save the picture as PNG.
 
     Args:
-        dataset: An open data set on triangles.
+        dataset: An open data set.
         rows: Positions of the samples.
         path: Where the PNG goes.
+
+    Returns:
+        `path`, or None if no field can be drawn in the plane.
     """
-    names = [*dataset.inputs, *dataset.outputs]
-    figure = Figure(figsize=(2.4 * len(rows) + 0.6, 2.3 * len(names)), layout="constrained")
-    axes = figure.subplots(len(names), len(rows), squeeze=False)
+    drawings = {
+        name: drawing(dataset.mesh, dataset.spaces[dataset.fields[name].space])
+        for name in (*dataset.inputs, *dataset.outputs)
+    }
+    shown = {name: found for name, found in drawings.items() if found is not None}
+    if not shown:
+        return None
+    figure = Figure(figsize=(2.3 * len(rows) + 0.8, 2.3 * len(shown)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(shown), len(rows), squeeze=False)
     samples = dataset[rows]
-    for line, name in zip(axes, names, strict=True):
-        values = samples[name]
-        low, high = float(values.min()), float(values.max())
+    for line, (name, found) in zip(axes, shown.items(), strict=True):
+        field, values = dataset.fields[name], samples[name]
+        limits = {"vmin": float(values.min()), "vmax": float(values.max())}
         for ax, value in zip(line, values, strict=True):
-            drawn = draw_field(ax, dataset, name, value, low, high)
-        figure.colorbar(drawn, ax=list(line), label=dataset.fields[name].description)
+            drawn = _draw(ax, found, value, cmap=_MAPS[field.role], **limits)
+        units = "" if field.units == "1" else f" [{field.units}]"
+        figure.colorbar(drawn, ax=list(line), label=f"{field.description}{units}")
     for ax, row in zip(axes[0], rows, strict=True):
         ax.set_title(f"sample {int(dataset.ids[row])}", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,29 +52,14 @@ def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path:
     return path
 
 
-def draw_field(
-    ax: Axes, dataset: Dataset, name: str, values: NDArray, low: float, high: float
-) -> Any:
-    """Draw one scalar field on the data set's triangles: flat cells, or smooth vertex values."""
-    points, cells = np.asarray(dataset.mesh["points"]), np.asarray(dataset.mesh["cells"])
-    field = dataset.fields[name]
-    dofmap = np.asarray(dataset.spaces[field.space]["dofmap"])
+def _draw(ax: Axes, found: Drawing, values: NDArray, **options: Any) -> Any:
+    """Draw one scalar function: flat cells, or linear between its dofs."""
     ax.set_aspect("equal")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    options: dict[str, Any] = {
-        "cmap": _MAPS[field.role],
-        "vmin": low,
-        "vmax": high,
-        "rasterized": True,
-    }
-    if dofmap.shape[1] < cells.shape[1]:
-        triangles = Triangulation(points[:, 0], points[:, 1], cells)
-        return ax.tripcolor(triangles, facecolors=values[dofmap[:, 0]], **options)
-    # Corner values cell by cell, so that discontinuous spaces keep their jumps.
-    corners = points[cells].reshape(-1, points.shape[1])
-    triangles = Triangulation(
-        corners[:, 0], corners[:, 1], np.arange(len(corners)).reshape(cells.shape)
+    ax.set_axis_off()
+    x, y = found.points.T
+    shown = values[found.dofs]
+    if found.flat:
+        return ax.tripcolor(x, y, found.triangles, facecolors=shown, rasterized=True, **options)
+    return ax.tripcolor(
+        x, y, shown, triangles=found.triangles, shading="gouraud", rasterized=True, **options
     )
-    vertex_values = values[dofmap[:, : cells.shape[1]]].ravel()
-    return ax.tripcolor(triangles, vertex_values, shading="gouraud", **options)

@@ -85,6 +85,7 @@ class ShardBuffer:
             columns["samples/order"] += batch.start
         info = {
             "seconds": {**self._seconds, "all": time.perf_counter() - self._start},
+            "ended": time.time(),
             "ladders": self._ladders,
         }
         write_shard(

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
-from pipeline.operators.triangles import Drawing
+from storage.triangles import Drawing
 
 if TYPE_CHECKING:
     from pipeline.operators.fit import History

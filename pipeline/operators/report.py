@@ -11,9 +11,9 @@ import numpy as np
 
 from pipeline.operators.checkpoint import versions
 from pipeline.operators.pictures import Row, loss_curve, panel
-from pipeline.operators.triangles import drawing
 from storage import Dataset
 from storage.files import commit_bytes, commit_json
+from storage.triangles import drawing
 
 if TYPE_CHECKING:
     from pipeline.operators.config import TrainConfig

@@ -1,0 +1,1 @@
+"""Commands that print every figure we publish: `python -m benchmarks.NAME`."""
