@@ -20,7 +20,7 @@ install: .venv/installed ## make .venv with everything in it (seconds when nothi
 	  { echo "Python 3.12 is needed; say where: make install PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,flows,test]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,flows,dask,test]'
 	@touch $@
 
 demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks

@@ -13,6 +13,7 @@ import dolfinx_solver  # noqa: F401
 from meshes.assembly import LinearProblem, expression_on
 from meshes.canonical import CanonicalMap
 from meshes.domains import Domain, UnitSquare, mesh_tree
+from meshes.evaluation import evaluation_matrix, grid_tree
 from meshes.rebuild import mesh_from_tree
 from meshes.spaces import SpaceName, make_space
 from meshes.tables import boundary_dofs, space_tree
@@ -24,7 +25,9 @@ __all__ = [
     "SpaceName",
     "UnitSquare",
     "boundary_dofs",
+    "evaluation_matrix",
     "expression_on",
+    "grid_tree",
     "make_space",
     "mesh_from_tree",
     "mesh_tree",

@@ -7,15 +7,19 @@ import dolfinx.mesh
 import numpy as np
 from dolfinx.mesh import CellType, DiagonalType, Mesh
 from mpi4py import MPI
+from numpy.typing import NDArray
 
 __all__ = ["Domain", "UnitSquare", "mesh_tree"]
 
 
 class Domain(Protocol):
-    """A domain that can be meshed by one process."""
+    """A domain that can be meshed by one process, and covered by a regular grid."""
 
     def mesh(self) -> Mesh:
         """Return a serial mesh of the domain."""
+
+    def grid(self) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """Return shape and points (∏ shape, gdim) of a regular grid within the domain."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class UnitSquare:
             CellType.triangle,
             diagonal=DiagonalType[self.diagonal],
         )
+
+    def grid(self) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """Return the (resolution + 1)² vertices of the squares, x slowest."""
+        side = np.linspace(0.0, 1.0, self.resolution + 1)
+        points = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
+        return (side.size, side.size), points
 
 
 def mesh_tree(domain: Domain) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from pipeline.exit_codes import ExitCode, end_with
 from pipeline.interrupt import raising
 from pipeline.launch import check_launcher, check_serial_stage, keep_python_signals
 from pipeline.spec import Spec, load_spec
+from pipeline.spec_reference import reference
+from storage import DataFolder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +76,6 @@ def solve(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
     """Solve what is not solved yet; runs alone or under mpirun."""
     from pipeline import stages
     from pipeline.collective import on_root
-
     from pipeline.stages.solve import world
 
     comm = world()
@@ -151,15 +152,20 @@ def list_(root: Root = "data", as_json: Json = False) -> int:
 @app.command()
 def show(target: Target, root: Root = "data", set_: Set = None, as_json: Json = False) -> int:
     """Show a data set: problem, fields, counts, splits, where it comes from."""
-    _, folder = dataset_folder.resolve(target, root, set_ or [])
+    if Path(target).is_dir():  # of whatever revision
+        folder = DataFolder(Path(target))
+    else:
+        _, folder = dataset_folder.resolve(target, root, set_ or [])
     output.print_show(folder, as_json)
     return ExitCode.OK
 
 
 @app.command()
-def schema() -> int:
+def schema(
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table for people.")] = False,
+) -> int:
     """Print the JSON schema of a spec, for editors."""
-    print(json.dumps(Spec.model_json_schema(), indent=2))
+    print(reference() if markdown else json.dumps(Spec.model_json_schema(), indent=2))
     return ExitCode.OK
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.dataset_folder import existing
 from storage import DataFolder, StorageError, open_dataset, read_manifest
 
 __all__ = [
@@ -27,6 +28,8 @@ def _print_json(value: Any) -> None:
 
 def _print_rows(title: str, rows: list[tuple[str, Any]]) -> None:
     table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, str(value))
     Console().print(table)
@@ -134,7 +137,9 @@ def print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 def print_show(folder: DataFolder, as_json: bool) -> None:
     """Print what a data set is."""
-    dataset = open_dataset(folder.path)
+    dataset = open_dataset(existing(folder).path)
+    if not dataset.has_manifest:
+        raise StorageError(f"{folder.path}: not finalised yet; run `rekrylov finalise`")
     manifest = dataset.manifest
     if as_json:
         return _print_json({k: v for k, v in manifest.items() if k != "shards"})
@@ -151,5 +156,4 @@ def print_show(folder: DataFolder, as_json: bool) -> None:
     rows.append(("splits", ", ".join(f"{name} {count}" for name, count in counts.items())))
     versions = manifest["provenance"]["versions"]
     rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items())))
-    Console().print()
     _print_rows(manifest["name"], rows)

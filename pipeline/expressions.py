@@ -1,9 +1,10 @@
 """Mathematical expressions in a spec: parsed as data, never evaluated as code."""
 
 import ast
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sympy
+if TYPE_CHECKING:
+    import sympy  # slow to import, and most specs hold numbers only
 
 __all__ = ["ALLOWED_FUNCTIONS", "evaluate", "parse"]
 
@@ -18,7 +19,7 @@ _OPERATORS = {
 _MAX_LENGTH = 1000
 
 
-def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> sympy.Expr:
+def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> "sympy.Expr":
     """Turn text like "sin(pi*x) + y**2" into a SymPy expression.
 
     Numbers, `pi`, the given symbols, + - * / ** and `ALLOWED_FUNCTIONS` are understood.
@@ -26,6 +27,8 @@ def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> sympy.Expr:
     Raises:
         ValueError: Anything else stands in the text.
     """
+    import sympy
+
     allowed = f"numbers, pi, {', '.join(symbols)}, + - * / **, {', '.join(ALLOWED_FUNCTIONS)}"
     try:
         if len(text) > _MAX_LENGTH:
@@ -38,7 +41,7 @@ def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> sympy.Expr:
     return expr
 
 
-def evaluate(expr: sympy.Expr, coordinates: Any, functions: Any) -> Any:
+def evaluate(expr: "sympy.Expr", coordinates: Any, functions: Any) -> Any:
     """Evaluate in another algebra: `functions` is a module with sin, exp, … (NumPy, UFL).
 
     Args:
@@ -46,13 +49,17 @@ def evaluate(expr: sympy.Expr, coordinates: Any, functions: Any) -> Any:
         coordinates: Values of x, y (and z), in this order.
         functions: Module that has the functions: NumPy or UFL (whose logarithm is `ln`).
     """
+    import sympy
+
     symbols = sympy.symbols("x y z")[: len(coordinates)]
     table = {name: getattr(functions, name, None) for name in ALLOWED_FUNCTIONS}
     table |= {"Abs": abs, "log": getattr(functions, "log", None) or functions.ln}
     return sympy.lambdify(symbols, expr, modules=[table])(*coordinates)
 
 
-def _build(node: ast.expr, symbols: tuple[str, ...]) -> sympy.Expr:
+def _build(node: ast.expr, symbols: tuple[str, ...]) -> "sympy.Expr":
+    import sympy
+
     match node:
         case ast.Constant(value=bool()):
             raise ValueError(f"{node.value!r} is not a number")

@@ -1,8 +1,8 @@
 """The base of every part of a spec, and the types that several parts share."""
 
+from math import isfinite, nan
 from typing import Annotated, Any, ClassVar
 
-import sympy
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.expressions import parse
@@ -34,8 +34,18 @@ def _expression_text(value: Any) -> Any:
     return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
 def _normal_form(text: str) -> str:
-    expr: sympy.Expr = parse(text)
+    """One text for equal expressions, so that the data key doesn't hang on how it was written."""
+    if isfinite(number := _number(text)):
+        return repr(number)
+    expr = parse(text)
     return repr(float(expr)) if expr.is_number else str(expr)
 
 

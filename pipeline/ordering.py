@@ -5,10 +5,13 @@ costs O(N² d); for large N it groups first. `nearest` walks the same greedy way
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 __all__ = ["greedy", "grouped", "nearest", "path_length", "sort_features"]
 
@@ -106,6 +109,8 @@ def nearest(features: Array) -> Path:
 
 def _walk(coordinates: Array, start: int) -> Path:
     """The nearest-neighbour walk over distinct points."""
+    from scipy.spatial import cKDTree
+
     n = len(coordinates)
     path = np.empty(n, dtype=np.int64)
     visited = np.zeros(n, dtype=bool)
@@ -123,7 +128,7 @@ def _walk(coordinates: Array, start: int) -> Path:
     return path
 
 
-def _nearest_unvisited(tree: cKDTree, left: Path, visited: NDArray, point: Array) -> int:
+def _nearest_unvisited(tree: "cKDTree", left: Path, visited: NDArray, point: Array) -> int:
     k = min(_FIRST_NEIGHBOURS, len(left))
     while True:
         found = left[np.atleast_1d(tree.query(point, k=k)[1])]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["SpecError", "mistakes"]
+__all__ = ["SpecError", "mistakes", "models_within"]
 
 
 class SpecError(ValueError):
@@ -15,6 +15,9 @@ class SpecError(ValueError):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.mistakes = lines
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SpecError, (self.mistakes,)
 
 
 def mistakes(error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -56,7 +59,7 @@ def _locate(loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], typ
         tagged = [m for m in candidates if _tag(m) == part]
         if named:
             model = named[0]
-            candidates = _models(model.model_fields[part].annotation)
+            candidates = models_within(model.model_fields[part].annotation)
             path.append(str(part))
         elif tagged and path:
             model, candidates = tagged[0], tagged
@@ -75,10 +78,10 @@ def _tag(model: type[BaseModel]) -> str | None:
     return None
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_within(annotation: Any) -> list[type[BaseModel]]:
     """The models within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return [m for arg in typing.get_args(annotation) for m in _models(arg)]
+        return [m for arg in typing.get_args(annotation) for m in models_within(arg)]
     return []

@@ -271,6 +271,12 @@ class Dataset:
 
         return torch_dataset(self, inputs, outputs, dtype)
 
+    def dask(self, name: str) -> Any:
+        """Return a field or column as a lazy Dask array; see `storage.dask_arrays.dask_array`."""
+        from storage.dask_arrays import dask_array
+
+        return dask_array(self, name)
+
     def _index(self, rows: Rows) -> npt.NDArray[np.int64]:
         if isinstance(rows, slice):
             return np.arange(*rows.indices(len(self)))

@@ -13,7 +13,7 @@ DOC = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
 def test_snippet_runs(tmp_path, capsys):
     path = make_dataset(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", DOC, re.S)
-    exec(code.replace("data/darcy-0123456789", str(path)), {})
+    exec(code.replace("/tmp/docs-format/darcy-*", str(path)), {})
     assert "(8, 25)" in capsys.readouterr().out
 
 

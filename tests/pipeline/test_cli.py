@@ -1,0 +1,116 @@
+"""The command line looks at data sets for people and for machines."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "darcy.yaml"
+SMALL = ["--set", "samples=24", "--set", "mesh.resolution=8", "--set", "train=null"]
+
+
+def rekrylov(*arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    found = tmp_path_factory.mktemp("data sets")
+    rekrylov("run", EXAMPLE, "--root", found, *SMALL)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(root):
+    (found,) = root.iterdir()
+    return found
+
+
+def test_stages_one_by_one_do_what_run_does(tmp_path, folder):
+    from storage import open_dataset
+
+    for stage in ("sample", "order", "solve", "finalise"):
+        rekrylov(stage, EXAMPLE, "--root", tmp_path, *SMALL)
+    one = open_dataset(tmp_path / folder.name)
+    assert (one[:]["a"] == open_dataset(folder)[:]["a"]).all()
+    assert abs(one[:]["u"] - open_dataset(folder)[:]["u"]).max() < 1e-9
+
+
+def test_status_counts(root, folder):
+    found = json.loads(rekrylov("status", folder, "--json"))
+    assert (found["stored"], found["failed"], found["missing"]) == (24, 0, 0)
+    more = json.loads(rekrylov("status", folder, "--set", "samples=30", "--json"))
+    assert more["missing"] == 6
+    assert "24 of 24" in rekrylov("status", EXAMPLE, "--root", root, *SMALL)
+
+
+def test_list_finds_every_data_set_and_survives_a_damaged_one(root, folder):
+    (row,) = json.loads(rekrylov("list", "--root", root, "--json"))
+    assert (row["name"], row["family"], row["samples"]) == ("darcy", "darcy", 24)
+    bad = root / "bad-0000000000"
+    bad.mkdir()
+    (bad / "manifest.json").write_text("{")
+    try:
+        rows = json.loads(rekrylov("list", "--root", root, "--json"))
+        assert sorted(r["name"] for r in rows) == ["damaged", "darcy"]
+        assert "damaged" in rekrylov("list", "--root", root)
+    finally:
+        (bad / "manifest.json").unlink()
+        bad.rmdir()
+
+
+def test_list_of_no_root_is_empty(tmp_path):
+    assert json.loads(rekrylov("list", "--root", tmp_path / "none", "--json")) == []
+
+
+def test_show_says_what_it_is(folder):
+    found = json.loads(rekrylov("show", folder, "--json"))
+    assert found["problem"]["family"] == "darcy"
+    assert found["provenance"]["versions"]["petsc"]
+    text = rekrylov("show", folder)
+    assert "permeability a" in text and "Derivative" in text
+
+
+def test_check_recomputes_what_is_stored(folder):
+    found = json.loads(rekrylov("check", folder, "--full", "--json"))
+    assert found["sound"] and found["recomputed"] == 24
+    assert 0 < found["worst_residual"] <= 1e-8
+
+
+def test_the_schema_is_json_schema():
+    assert json.loads(rekrylov("schema"))["title"] == "Spec"
+    assert "| `samples` |" in rekrylov("schema", "--markdown")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "none.yaml"],
+        ["check", "/"],
+        ["frobnicate"],
+        ["run", EXAMPLE, "--ranks", "0"],
+        ["run", EXAMPLE, "--set", "solve.strategy.recycle=39"],
+        [],
+    ],
+    ids=str,
+)
+def test_bad_arguments_end_with_2_and_one_message(arguments, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and (done.stderr or done.stdout)
+    assert not list(tmp_path.iterdir())
