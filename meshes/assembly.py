@@ -12,6 +12,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
+from meshes.forms import compiled_form
 from meshes.tables import boundary_dofs
 
 __all__ = ["LinearProblem", "expression_on"]
@@ -52,7 +53,7 @@ class LinearProblem:
 
     def set_forms(self, bilinear: ufl.Form, linear: ufl.Form) -> None:
         """Compile the forms and allocate A and b. Collective."""
-        self._a, self._L = fem.form(bilinear), fem.form(linear)
+        self._a, self._L = compiled_form(bilinear), compiled_form(linear)
         self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
         self.b: PETSc.Vec = fem_petsc.create_vector(self.V)
 

@@ -10,6 +10,8 @@ from dolfinx import fem
 from dolfinx.fem import FunctionSpace
 from dolfinx.mesh import exterior_facet_indices
 
+from meshes.forms import compiled_form
+
 __all__ = ["boundary_dofs", "space_tree"]
 
 
@@ -55,7 +57,7 @@ def boundary_dofs(V: FunctionSpace) -> np.ndarray:
 
 def _gram(V: FunctionSpace, product: Any) -> sp.csr_matrix:
     u, v = ufl.TrialFunction(V), ufl.TestFunction(V)
-    matrix = fem.assemble_matrix(fem.form(product(u, v) * ufl.dx)).to_scipy()
+    matrix = fem.assemble_matrix(compiled_form(product(u, v) * ufl.dx)).to_scipy()
     matrix.sort_indices()
     return matrix
 

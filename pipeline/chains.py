@@ -5,7 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage import DataFolder, Record, Segment, discard_shard, read_order, read_records
+from storage import (
+    DamagedFile,
+    DataFolder,
+    Record,
+    RevisionMismatch,
+    Segment,
+    discard_shard,
+    read_order,
+    read_records,
+    spaces_hash,
+)
 
 __all__ = ["Batch", "missing_batches", "split_chains"]
 
@@ -32,19 +42,31 @@ def missing_batches(folder: DataFolder, samples: int, data_key: str) -> list[Bat
 
     Batches whose ids are all ≥ `samples` are left out. A record whose shard file is gone or
     has another size is not a commit any more: it is discarded and its batch solved again.
+
+    Raises:
+        RevisionMismatch: A batch was solved on other spaces than those in `spaces.h5`.
+        DamagedFile: A batch holds other samples than `order.h5` says.
     """
-    committed = set()
-    for record in read_records(folder, data_key):
-        if _is_whole(folder, record):
-            committed.add((record.segment, record.batch))
-        else:
+    records = read_records(folder, data_key)
+    missing = {(b.segment, b.index): b for s in read_order(folder.order) for b in _batches(s)}
+    spaces = spaces_hash(folder.spaces)
+    for record in records:
+        if not _is_whole(folder, record):
             discard_shard(folder, record.segment, record.batch)
-    return [
-        batch
-        for segment in read_order(folder.order)
-        for batch in _batches(segment)
-        if (batch.segment, batch.index) not in committed and batch.ids.min() < samples
-    ]
+            continue
+        name = folder.record(record.segment, record.batch)
+        batch = missing.pop((record.segment, record.batch), None)
+        if batch is None or record.all_ids != frozenset(batch.ids.tolist()):
+            raise DamagedFile(
+                f"{name}: holds other samples than {folder.order.name} says; "
+                f"restore the {folder.order.name} that belongs to the shards"
+            )
+        if record.spaces_hash != spaces:
+            raise RevisionMismatch(
+                f"{name}: was made with spaces {record.spaces_hash[:10]}, {folder.spaces.name} "
+                f"is {spaces[:10]}; restore the one that belongs to the shards"
+            )
+    return [batch for batch in missing.values() if batch.ids.min() < samples]
 
 
 def split_chains(batches: list[Batch], count: int) -> list[list[Batch]]:

@@ -1,24 +1,41 @@
 """Work of one rank on behalf of all: what it raises is raised everywhere."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["on_root"]
+__all__ = ["on_root", "together"]
 
 
 def on_root[T](comm: Any, work: Callable[[], T]) -> T:
     """Do `work` on rank 0 and return its result, or raise its exception, on all. Collective."""
     if comm.size == 1:
         return work()
-    result: T | None = None
-    error: BaseException | None = None
-    if comm.rank == 0:
-        try:
-            result = work()
-        except Exception as caught:
-            error = caught
-    result, error = comm.bcast((result, error))
-    if error is not None:
-        error.collective = True  # type: ignore[union-attr] # every rank raises it
-        raise error
-    return result  # type: ignore[return-value]
+    if comm.rank > 0:
+        result, error = comm.bcast(None)
+        if error is not None:
+            raise together(error)
+        return result  # type: ignore[no-any-return]
+    try:
+        result = work()
+    except Exception as error:
+        comm.bcast((None, _portable(error)))
+        together(error)
+        raise
+    comm.bcast((result, None))
+    return result
+
+
+def together[E: BaseException](error: E) -> E:
+    """Mark an exception that every rank raises, so that none of them aborts the others."""
+    error.collective = True  # type: ignore[attr-defined]
+    return error
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception itself if it survives pickling, else its text; rank 0 prints its own."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(str(error))
+    return error

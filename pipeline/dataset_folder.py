@@ -9,28 +9,70 @@ from pipeline.families.darcy import Darcy
 from pipeline.problem import Family
 from pipeline.spec import FORMAT, Spec, data_key, load_spec, parse_spec
 from pipeline.spec_errors import SpecError
-from storage import DataFolder, RevisionMismatch, read_manifest
+from storage import (
+    DamagedFile,
+    DataFolder,
+    FormatMismatch,
+    RevisionMismatch,
+    StorageError,
+    read_manifest,
+)
 from storage.files import commit_bytes
 from storage.spaces import SpaceTree
 
-__all__ = ["data_folder", "family_of", "resolve", "save_run"]
+__all__ = ["data_folder", "existing", "family_of", "resolve", "save_run"]
 
 
 def data_folder(spec: Spec, root: str | Path) -> DataFolder:
     """Return the folder `<root>/<name>-<data key, 10 hex>` of a spec; nothing is created.
 
     Raises:
-        RevisionMismatch: A data set of another key or format stands there.
+        FormatMismatch: A data set of another format stands there.
+        RevisionMismatch: One of another data key stands there, or one beside it that was made
+            from this very spec by another revision of the package.
     """
     folder = DataFolder(Path(root) / f"{spec.name}-{data_key(spec)[:10]}")
     if folder.spaces.exists():
-        found = SpaceTree(folder.spaces)
-        if found.get("data_key") != data_key(spec) or found.get("format") != FORMAT:
-            raise RevisionMismatch(
-                f"{folder.path}: holds format {found.get('format')}, data key "
-                f"{found.get('data_key')}; this spec needs format {FORMAT}, data key "
-                f"{data_key(spec)}: it is not extended, choose another name or root"
-            )
+        _check_made_by(folder, spec)
+        return folder
+    for other in sorted(Path(root).glob(f"{spec.name}-" + "[0-9a-f]" * 10)):
+        if _is_of(spec, DataFolder(other)):
+            _check_made_by(DataFolder(other), spec)
+    return folder
+
+
+def _check_made_by(folder: DataFolder, spec: Spec) -> None:
+    """Refuse a data set that this version would not make from the spec."""
+    found = SpaceTree(folder.spaces)
+    if found.get("format") != FORMAT:
+        raise FormatMismatch(
+            f"{folder.path}: has format {found.get('format')}, this version reads and writes "
+            f"format {FORMAT}: it is not extended; use the version that made it, or another root"
+        )
+    if found.get("data_key") != data_key(spec):
+        raise RevisionMismatch(
+            f"{folder.path}: was made with data key {str(found.get('data_key'))[:10]}, its spec "
+            f"has {data_key(spec)[:10]} in this version: the family, field or mesh was revised. "
+            "Read it, but it is not extended; choose another name or root"
+        )
+
+
+def _is_of(spec: Spec, folder: DataFolder) -> bool:
+    """Whether a data set's spec, read by this version, has the same data key."""
+    try:
+        return folder.spaces.exists() and data_key(parse_spec(_last_run(folder))) == data_key(spec)
+    except (SpecError, StorageError):  # another package's, or damaged: not ours to judge
+        return False
+
+
+def existing(folder: DataFolder) -> DataFolder:
+    """Return the folder if it holds a data set.
+
+    Raises:
+        StorageError: It doesn't.
+    """
+    if not folder.shards.is_dir():
+        raise StorageError(f"{folder.path}: no data set there; make it with `rekrylov run`")
     return folder
 
 
@@ -54,7 +96,8 @@ def resolve(
 
     Raises:
         SpecError: The target is neither, or the spec is bad.
-        RevisionMismatch: The folder's spec has another data key today: a family was revised.
+        DamagedFile: The folder's spec can't be read.
+        FormatMismatch, RevisionMismatch: The folder was made by another version.
     """
     path = Path(target)
     if not path.is_dir():
@@ -63,19 +106,18 @@ def resolve(
     folder = DataFolder(path)
     spec = parse_spec(_last_run(folder), overrides)
     if folder.spaces.exists():
-        found = SpaceTree(folder.spaces).get("data_key")
-        if found != data_key(spec):
-            raise RevisionMismatch(
-                f"{path}: made with data key {found}, its spec has {data_key(spec)} in this "
-                "version: the family, field or mesh was revised; read it, but do not extend it"
-            )
+        _check_made_by(folder, spec)
     return spec, folder
 
 
 def _last_run(folder: DataFolder) -> Any:
     runs = sorted(folder.runs.glob("*.yaml"))
     if runs:
-        return yaml.safe_load(runs[-1].read_text(encoding="utf-8"))
+        try:
+            return yaml.safe_load(runs[-1].read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise DamagedFile(f"{runs[-1]}: is no spec ({reason}); remove it") from error
     if folder.manifest.exists():
         return read_manifest(folder)["spec"]
     raise SpecError([f"{folder.path}: not a data set (no runs/*.yaml, no manifest.json)"])

@@ -1,12 +1,17 @@
 """What a process says at its end, and how an exception becomes one message and a code."""
 
+import errno
+import os
+import signal
 import sys
 import traceback
 from enum import IntEnum
 from typing import Any
 
+import typer
+
 from pipeline.interrupt import Interrupted
-from pipeline.launch import LauncherError
+from pipeline.launch import LauncherError, _started_tasks
 from pipeline.operators.errors import TrainingError
 from pipeline.run import SolveFailed
 from pipeline.spec_errors import SpecError
@@ -32,7 +37,13 @@ class ExitCode(IntEnum):
     INTERRUPTED = 4
 
 
+# click's or, since typer has a click of its own, typer's
+_UsageError: Any = next(k for k in typer.BadParameter.__mro__ if k.__name__ == "ClickException")
+
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (KeyboardInterrupt, ExitCode.INTERRUPTED),
+    (_UsageError, ExitCode.BAD_INPUT),
+    (LauncherError, ExitCode.BAD_INPUT),
     (SpecError, ExitCode.BAD_INPUT),
     (TrainingError, ExitCode.BAD_INPUT),
     (Interrupted, ExitCode.INTERRUPTED),
@@ -43,14 +54,20 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (DamagedFile, ExitCode.INCOMPLETE),
     (StorageError, ExitCode.BAD_INPUT),
 )
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_BEFORE_MPI = (_UsageError, LauncherError)  # of the arguments alone: on every rank
+_RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 def exit_code(error: BaseException) -> ExitCode:
     """Return the exit code of an exception; UNEXPECTED if it is none of ours."""
-    if isinstance(error, LauncherError):
-        return ExitCode.BAD_INPUT
     if isinstance(error, SolveFailed):
         return ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.UNEXPECTED
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return ExitCode.INTERRUPTED
+    if isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
+        return ExitCode.BAD_INPUT
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.UNEXPECTED)
 
 
@@ -60,31 +77,56 @@ def end_with(error: BaseException) -> int:
     With several MPI ranks: an error that all ranks raised together is printed once; any other
     ends the whole run at once, since the other ranks would wait for ever.
     """
+    if isinstance(error, typer.Abort) and error.__cause__ is not None:
+        error = error.__cause__  # an EOFError that typer took for the end of the input
     code = exit_code(error)
-    comm = _world()
-    together = getattr(error, "collective", False) or isinstance(error, SpecError | Interrupted)
-    if comm is None or not together or comm.rank == 0:
-        where = f" (rank {comm.rank} of {comm.size})" if comm is not None and not together else ""
-        if code == ExitCode.UNEXPECTED and not isinstance(error, SolveFailed):
-            traceback.print_exception(error)
-        print(f"rekrylov{where}: {_text(error)}", file=sys.stderr, flush=True)
-    if comm is not None and not together:
+    together = getattr(error, "collective", False) or isinstance(error, _BEFORE_MPI)
+    if not together or _rank() == 0:
+        _say(error, code, "" if together or _tasks() == 1 else f" (rank {_rank()} of {_tasks()})")
+    if not together and (comm := _all_ranks()) is not None:
         comm.Abort(int(code))
     return int(code)
+
+
+def _say(error: BaseException, code: ExitCode, where: str) -> None:
+    if isinstance(error, _UsageError):
+        return error.show()
+    if code == ExitCode.UNEXPECTED and not isinstance(error, SolveFailed):
+        traceback.print_exception(error)
+    print(f"rekrylov{where}: {_text(error)}", file=sys.stderr, flush=True)
 
 
 def _text(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     if isinstance(error, SpecError) and "\n" in text:
         return f"{len(error.mistakes)} mistakes in the spec\n  " + text.replace("\n", "\n  ")
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return f"{error.filename or 'output'}: no space left; free some and run the command again"
     return text
 
 
-def _world() -> Any:
-    """The world communicator if MPI runs with several ranks in this process."""
-    if "mpi4py.MPI" not in sys.modules:
-        return None
-    from mpi4py import MPI
+def _tasks() -> int:
+    """How many tasks were started, as far as the environment tells."""
+    return max(1, _started_tasks()[0])
 
-    running = MPI.Is_initialized() and not MPI.Is_finalized()
-    return MPI.COMM_WORLD if running and MPI.COMM_WORLD.size > 1 else None
+
+def _rank() -> int:
+    """This task's rank, before MPI has started too."""
+    ranks = [os.environ.get(name, "") for name in _RANKS]
+    return next((int(rank) for rank in ranks if rank.isdigit()), 0)
+
+
+def _all_ranks() -> Any:
+    """The world communicator if MPI has several ranks; starts MPI to end them all.
+
+    A rank that leaves before MPI_Init would let the others wait in theirs for ever.
+    """
+    if _tasks() == 1:
+        return None
+    try:
+        from pipeline.stages.solve import world
+
+        comm = world()
+    except Exception:  # a signal is the other way to tell mpiexec
+        signal.raise_signal(signal.SIGKILL)
+    return comm if comm.size > 1 else None

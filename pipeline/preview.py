@@ -1,5 +1,6 @@
 """Pictures of samples on their mesh."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from storage import Dataset
+from storage.files import commit_bytes, make_folder
 from storage.triangles import Drawing, drawing
 
 __all__ = ["samples_picture"]
@@ -47,8 +49,10 @@ def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path | Non
         figure.colorbar(drawn, ax=list(line), label=f"{field.description}{units}")
     for ax, row in zip(axes[0], rows, strict=True):
         ax.set_title(f"sample {int(dataset.ids[row])}", fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    image = BytesIO()
+    figure.savefig(image, dpi=110)
+    make_folder(path.parent)
+    commit_bytes(path, image.getbuffer(), replace=True)
     return path
 
 

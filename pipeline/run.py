@@ -8,10 +8,10 @@ from typing import Any
 
 from pipeline import stages
 from pipeline.dataset_folder import data_folder
-from pipeline.interrupt import Interrupted
+from pipeline.interrupt import Interrupted, launcher_decides
 from pipeline.progress import MARKED, parse_mark, progress
 from pipeline.spec import Spec
-from pipeline.stages.solve import strategy_of
+from pipeline.stages.solve import check_groups
 
 __all__ = ["SolveFailed", "run", "solve_on_ranks"]
 
@@ -35,7 +35,7 @@ def run(
         SpecError, StorageError, Interrupted: As the stages do.
         SolveFailed: The processes of the solve stage failed.
     """
-    strategy_of(spec, spec.solve.ranks_per_solve)
+    check_groups(spec, ranks)
     seconds: dict[str, float] = {}
     with _timed(seconds, "sample"):
         stages.sample(spec, root)
@@ -67,7 +67,7 @@ def solve_on_ranks(spec_path: str, root: str | Path, ranks: int, overrides: list
     argv = ["solve", str(spec_path), "--root", str(root)]
     for text in overrides:
         argv += ["--set", text]
-    with ExitStack() as stack:
+    with launcher_decides(), ExitStack() as stack:
         show: dict[str, Any] = {}
 
         def on_line(line: str) -> None:

@@ -50,6 +50,6 @@ def unpack_many(parts: Sequence[list[Any]]) -> tuple[IdArray, IdArray]:
         ids = np.fromiter(chain.from_iterable(parts), dtype=np.int64)
         sizes = [len(part) for part in parts]
     except (TypeError, ValueError):  # some are packed in pairs
-        arrays = [unpack_ids(part) for part in parts]
-        ids, sizes = np.concatenate(arrays), [len(array) for array in arrays]
+        arrays = [np.empty(0, np.int64), *(unpack_ids(part) for part in parts)]
+        ids, sizes = np.concatenate(arrays), [len(array) for array in arrays[1:]]
     return ids, np.array(sizes, dtype=np.int64)

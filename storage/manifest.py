@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from storage import files
-from storage.errors import DamagedFile, FormatMismatch, StorageError
+from storage.errors import DamagedFile, DamagedShard, FormatMismatch, StorageError
 from storage.folder import FORMAT, DataFolder
 from storage.hdf5 import opened
 from storage.ids import pack_ids
@@ -42,13 +42,16 @@ def build_manifest(
         `columns`, `splits`, `statistics` of the training split, `failures`, `shards`.
 
     Raises:
-        DamagedShard, RevisionMismatch, FormatMismatch: records that can't be used.
+        DamagedShard, RevisionMismatch, FormatMismatch: records that can't be used, or a shard
+            that is not what its record says.
         StorageError: no sample is stored yet.
     """
     from storage.dataset import Dataset  # which reads manifests
     from storage.statistics import field_statistics
 
     records = read_records(folder, common.get("data_key"))
+    for record in records:
+        _check_bytes(folder, record)
     manifest = dict(common) | records_manifest(folder, records)
     ids = [i for record in records for i in record.ids]
     splits = split_ids(ids, split_seed, fractions)
@@ -65,18 +68,30 @@ def build_manifest(
     return manifest
 
 
+def _check_bytes(folder: DataFolder, record: Record) -> None:
+    """Statistics and splits are of what was verified when it was solved, or not at all."""
+    if record.file is None:
+        return
+    path = folder.shards / record.file
+    if files.sha256_file(path) != record.sha256:
+        raise DamagedShard(
+            f"{path}: its SHA-256 is not that of its record; remove it, and "
+            "`rekrylov solve` makes it again"
+        )
+
+
 def records_manifest(folder: DataFolder, records: Sequence[Record]) -> dict[str, Any]:
     """The part of a manifest that follows from the records and `spaces.h5` alone."""
     stored = [record for record in records if record.file is not None]
-    if not stored:
+    if not records:
         raise StorageError(f"{folder.path}: holds no sample yet; run `rekrylov solve`")
     return {
         "format": FORMAT,
-        "data_key": stored[0].data_key,
-        "spaces_hash": stored[0].spaces_hash,
+        "data_key": records[0].data_key,
+        "spaces_hash": records[0].spaces_hash,
         "samples": sum(len(record.ids) for record in stored),
         "fields": _fields(folder),
-        "columns": _columns(folder, stored[0]),
+        "columns": _columns(folder, stored[0]) if stored else {},  # else every sample failed
         "failures": [failure for record in records for failure in record.failures],
         "shards": [
             {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dataset_folder import existing
 from pipeline.discretisation import Discretisation
 from pipeline.spec import Spec
 from storage import DataFolder, Finding, check_dataset, read_spaces
@@ -47,7 +48,11 @@ def check(spec: Spec, folder: DataFolder, full: bool = False) -> CheckResult:
         spec: The data set's spec.
         folder: The data set.
         full: Recompute residuals.
+
+    Raises:
+        StorageError: There is no data set.
     """
+    existing(folder)
     recompute = _Recompute(spec, folder) if full else None
     findings = check_dataset(folder.path, full=full, recompute=recompute)
     if recompute is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dataset_folder import family_of
+from pipeline.dataset_folder import existing, family_of
 from pipeline.provenance import provenance
 from pipeline.spec import Spec, data_key
 from storage import DataFolder, StorageError, build_manifest, open_dataset, read_records
@@ -24,7 +24,7 @@ def finalise(spec: Spec, folder: DataFolder) -> dict[str, Any]:
     Raises:
         StorageError: Nothing is committed yet, or a record or shard is damaged.
     """
-    records = read_records(folder, data_key(spec)) if folder.shards.exists() else []
+    records = read_records(existing(folder), data_key(spec))
     if not records:
         raise StorageError(f"{folder.path}: no shard is committed; run `rekrylov solve` first")
     common = {

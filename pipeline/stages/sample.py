@@ -1,7 +1,7 @@
 """Stage `sample`: the spaces, written once, and the features of new samples."""
 
-import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,20 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
     """
     folder = data_folder(spec, root)
     folder.create()
-    save_run(folder, spec, f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:8]}")
+    save_run(folder, spec, f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}")
     if not folder.spaces.exists():
         write_spaces(folder.spaces, spaces_tree(spec))
-    known = {int(i) for segment in read_order(folder.order) for i in segment.ids}
-    new = np.array([i for i in range(spec.samples) if i not in known], dtype=np.int64)
-    if len(new):
-        append_segment(folder.order, new, _features(spec, folder, new, quiet))
+    ids = _new_ids(spec, folder)
+    features = _features(spec, folder, ids, quiet)
+    new = np.isin(ids, _new_ids(spec, folder))  # another run may have added some meanwhile
+    if new.any():
+        append_segment(folder.order, ids[new], features[new])
     return folder.path
+
+
+def _new_ids(spec: Spec, folder: DataFolder) -> NDArray[np.int64]:
+    known = {int(i) for segment in read_order(folder.order) for i in segment.ids}
+    return np.array([i for i in range(spec.samples) if i not in known], dtype=np.int64)
 
 
 def spaces_tree(spec: Spec) -> dict[str, Any]:
@@ -57,7 +63,11 @@ def spaces_tree(spec: Spec) -> dict[str, Any]:
     family = family_of(spec)
     names = {f.name: meshes.SpaceName(*f.space) for f in family.fields()}
     made = {str(name): meshes.make_space(mesh, name) for name in names.values()}
-    tree["spaces"] = {name: meshes.space_tree(V) for name, V in made.items()}
+    grid = domain.grid()
+    tree["spaces"] = {
+        name: meshes.space_tree(V) | {"grid": meshes.grid_tree(V, *grid)}
+        for name, V in made.items()
+    }
     tree["fields"] = {
         f.name: {
             "role": f.role,
@@ -83,6 +93,8 @@ def sampler_of(spec: Spec, spaces: Any) -> Any:
 
 
 def _features(spec: Spec, folder: DataFolder, ids: NDArray, quiet: bool) -> NDArray:
+    if not len(ids):
+        return np.empty((0, 0))
     sampler = sampler_of(spec, SpaceTree(folder.spaces))
     rows = []
     with stoppable() as stop, progress("sample", len(ids), quiet) as task:

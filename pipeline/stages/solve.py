@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.chains import Batch, missing_batches, split_chains
-from pipeline.collective import on_root
+from pipeline.collective import on_root, together
 from pipeline.dataset_folder import data_folder
 from pipeline.discretisation import Discretisation
-from pipeline.interrupt import StopFlag, stoppable
+from pipeline.interrupt import StopFlag, interrupted, stoppable
 from pipeline.problem import sample_rng
 from pipeline.progress import Task, progress
 from pipeline.shard_buffer import ShardBuffer
@@ -23,7 +23,7 @@ from pipeline.stages.order import order
 from pipeline.stages.sample import sample, sampler_of
 from storage import DataFolder, read_spaces, spaces_hash
 
-__all__ = ["solve", "strategy_of", "world"]
+__all__ = ["check_groups", "solve", "strategy_of", "world"]
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -44,26 +44,21 @@ def solve(spec: Spec, root: str | Path, comm: Any = None, quiet: bool = False) -
 
     comm = comm or world()
     size = spec.solve.ranks_per_solve
-    if size > comm.size:
-        raise SpecError(
-            [f"solve.ranks_per_solve: got {size}; allowed here: at most {comm.size}, the ranks"]
-        )
-    strategy_of(spec, size)
-    batches = on_root(comm, lambda: _prepare(spec, root, quiet))
-    groups, group = comm.size // size, comm.rank // size
-    if comm.rank == 0 and comm.size % size and not quiet:
-        print(f"solve: {comm.size % size} of {comm.size} ranks idle (groups of {size})", flush=True)
-    mine = comm.Split(group if group < groups else MPI.UNDEFINED, comm.rank)
-    chains = split_chains(batches, groups)
-    total = sum(len(batch.ids) for batch in batches)
-    with stoppable() as stop, progress("solve", total, quiet or comm.rank > 0) as task:
-        counter = _Counter(comm, task)
-        if mine != MPI.COMM_NULL:
-            _solve_chain(spec, data_folder(spec, root), chains[group], mine, stop, counter)
-            mine.Free()
-        counter.wait()
-        _agree(comm, stop)
-        stop.check()
+    with stoppable() as stop:
+        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet))
+        groups, group = comm.size // size, comm.rank // size
+        if comm.rank == 0 and (idle := comm.size % size) and not quiet:
+            print(f"solve: {idle} of {comm.size} ranks idle (groups of {size})", flush=True)
+        mine = comm.Split(group if group < groups else MPI.UNDEFINED, comm.rank)
+        chains = split_chains(batches, groups)
+        total = sum(len(batch.ids) for batch in batches)
+        with progress("solve", total, quiet or comm.rank > 0) as task:
+            counter = _Counter(comm, task)
+            if mine != MPI.COMM_NULL:
+                _solve_chain(spec, data_folder(spec, root), chains[group], mine, stop, counter)
+                mine.Free()
+            counter.wait()
+        _end_if_stopped(comm, stop)
 
 
 def world() -> Any:
@@ -72,6 +67,20 @@ def world() -> Any:
     from mpi4py import MPI
 
     return MPI.COMM_WORLD
+
+
+def check_groups(spec: Spec, ranks: int) -> None:
+    """Refuse what can't be solved on so many ranks; nothing is written.
+
+    Raises:
+        SpecError: The strategy is impossible, or a group needs more ranks than there are.
+    """
+    size = spec.solve.ranks_per_solve
+    if size > ranks:
+        raise SpecError(
+            [f"solve.ranks_per_solve: got {size}; allowed here: at most {ranks}, the ranks"]
+        )
+    strategy_of(spec, size)
 
 
 def strategy_of(spec: Spec, ranks: int) -> Any:
@@ -91,16 +100,18 @@ def strategy_of(spec: Spec, ranks: int) -> Any:
     return strategy
 
 
-def _prepare(spec: Spec, root: str | Path, quiet: bool) -> list[Batch]:
+def _prepare(spec: Spec, root: str | Path, ranks: int, quiet: bool) -> list[Batch]:
+    check_groups(spec, ranks)
     path = sample(spec, root, quiet)
     order(spec, root)
     return missing_batches(DataFolder(path), spec.samples, data_key(spec))
 
 
-def _agree(comm: Any, stop: StopFlag) -> None:
+def _end_if_stopped(comm: Any, stop: StopFlag) -> None:
     """If any rank was asked to stop, all were. Collective."""
     signals = [number for number in comm.allgather(stop.signal) if number is not None]
-    stop.signal = signals[0] if signals else None
+    if signals:
+        raise together(interrupted(signals[0]))
 
 
 def _solve_chain(
@@ -111,7 +122,7 @@ def _solve_chain(
 
     if not chain:
         return
-    spaces = read_spaces(folder.spaces)
+    spaces = read_spaces(folder.spaces, verify=True)
     buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))
     systems = _Systems(spec, spaces, chain, comm, stop)
     strategy = strategy_of(spec, comm.size)

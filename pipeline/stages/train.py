@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from pipeline.dataset_folder import existing
 from pipeline.progress import progress
 from pipeline.spec import Spec
-from storage import DataFolder
+from storage import DataFolder, open_dataset
 
 __all__ = ["train"]
 
@@ -14,9 +15,13 @@ def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
 
     Raises:
         TrainingError: The data set or the config can't be trained on.
+        StorageError: There is no data set, or a shard is damaged.
     """
     if spec.train is None:
         return None
+    dataset = open_dataset(existing(folder).path, verify=True)
+    if len(dataset):
+        dataset.column("samples/id")  # looks at every checksum
     from pipeline.operators import train as fit
 
     with progress("train", spec.train.epochs, quiet) as task:

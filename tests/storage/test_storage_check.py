@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from synthetic import KINDS, make_dataset, make_tree, write_batch
 
-from storage import DataFolder, check_dataset, files, order, read_record, spaces_hash, write_spaces
+from storage import (
+    DataFolder,
+    check_dataset,
+    files,
+    order,
+    read_record,
+    spaces_hash,
+    split_ids,
+    write_spaces,
+)
 from storage.hdf5 import build_image
 
 
@@ -110,6 +119,18 @@ def float_file(p):
     (p / SHARD).write_bytes(build_image(lambda file: None, 0))
 
 
+def without_last(manifest):
+    """The manifest as it was before the last batch was committed."""
+    last = manifest["shards"].pop()
+    gone = [i for a in last["ids"] for i in (range(*a) if isinstance(a, list) else [a])]
+    manifest["samples"] -= len(gone)
+    ids = [i for i in range(24) if i not in gone]
+    for name, part in split_ids(
+        ids, manifest["splits"]["seed"], manifest["splits"]["fractions"]
+    ).items():
+        manifest["splits"]["counts"][name] = len(part)
+
+
 DAMAGES = {
     "truncated": (truncate, {"shard.size"}),
     "bit flipped": (put("outputs/u", (0, 4), 7.0, seal=False), {"shard.checksum"}),
@@ -126,7 +147,7 @@ DAMAGES = {
     "record's size edited": (in_record(bytes=5), {"shard.size"}),
     "foreign failure": (in_record(failures=[{"id": 77, "reason": ""}]), {"ids.batch"}),
     "stored and failed": (in_record(failures=[{"id": 5, "reason": ""}]), {"ids.twice"}),
-    "batch twice": (twice, {"ids.twice", "order.batch", "manifest.stale"}),
+    "batch twice": (twice, {"ids.twice", "order.batch", "manifest.behind"}),
     "id exchanged": (lost_from_batch, {"ids.batch", "shard.ids"}),
     "shard of another format": (attribute("format", 2), {"shard.header"}),
     "shard of other spaces": (attribute("spaces_hash", "x"), {"shard.spaces"}),
@@ -149,7 +170,11 @@ DAMAGES = {
     "manifest's format": (in_manifest(lambda m: m.update(format=2)), {"manifest.format"}),
     "manifest's key": (in_manifest(lambda m: m.update(data_key="x")), {"manifest.key"}),
     "manifest's count": (in_manifest(lambda m: m.update(samples=9)), {"manifest.samples"}),
-    "manifest's shards": (in_manifest(lambda m: m["shards"].pop()), {"manifest.stale"}),
+    "manifest's shards": (
+        in_manifest(lambda m: m["shards"].pop()),
+        {"manifest.behind", "manifest.samples"},
+    ),
+    "manifest of before": (in_manifest(without_last), {"manifest.behind"}),
     "manifest's failures": (in_manifest(lambda m: m["failures"].append({})), {"manifest.failures"}),
     "split seed": (in_manifest(lambda m: m["splits"].update(seed=8)), {"manifest.splits"}),
     "split rule": (in_manifest(lambda m: m["splits"].update(rule="x")), {"manifest.splits"}),
@@ -166,7 +191,7 @@ DAMAGES = {
     "leftover": (lambda p: (p / "shards/x.h5.h.1.00000000.tmp").touch(), {"file.leftover"}),
 }
 HARMLESS = {
-    "record lost", "batch lost", "order lost", "manifest lost", "leftover",
+    "manifest of before", "record lost", "batch lost", "order lost", "manifest lost", "leftover",
 }  # fmt: skip
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from synthetic import KINDS, make_columns, make_dataset, make_tree
 
-from storage import DataFolder, StorageError, open_dataset, read_records
+from storage import (
+    DataFolder,
+    StorageError,
+    build_manifest,
+    check_dataset,
+    open_dataset,
+    read_records,
+)
 from storage.ids import pack_ids, unpack_ids
 from storage.statistics import Moments
 
@@ -146,8 +153,11 @@ def test_all_samples_failed_is_a_record_alone(tmp_path):
     records = read_records(DataFolder(path))
     assert [(r.file, len(r.failures), r.ids) for r in records] == [(None, 8, ())] * 2
     assert not list(DataFolder(path).shards.glob("*.h5"))
-    with pytest.raises(StorageError, match="holds no sample yet"):
-        open_dataset(path)
+    assert len(open_dataset(path)) == 0
+    manifest = build_manifest(DataFolder(path), {"rtol": 1e-8, "data_key": records[0].data_key})
+    assert (manifest["samples"], len(manifest["failures"])) == (0, 16)
+    assert {finding.severity for finding in check_dataset(path)} == {"info"}
+    assert len(open_dataset(path).split("train")) == 0
 
 
 @pytest.mark.parametrize("ids", [[], [4], [0, 1, 2, 3], [5, 4, 3], [1, 2, 7, 8, 9, 3], [2**40] * 2])

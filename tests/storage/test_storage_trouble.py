@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -30,20 +29,10 @@ from storage import (
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(disk):
     """A real file system of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(command, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("no mount command")
-    if done.returncode:
-        pytest.skip(f"mount refused: {done.stderr.decode()}")
-    yield place
+    yield disk("2m").path
     close_handles()
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_full_disk_in_the_middle_of_a_shard(small_disk):
@@ -94,9 +83,11 @@ def test_full_disk_at_the_record(small_disk, monkeypatch):
     assert [path.name for path in folder.shards.glob("*.h5")] == [record.file]
 
 
-def test_read_only_disk_is_read_and_refuses_writes(small_disk):
+def test_read_only_disk_is_read_and_refuses_writes(disk):
+    made = disk("2m")
+    small_disk = made.path
     path = make_dataset(small_disk, m=2)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    made.remount("ro")
     folder = DataFolder(path)
     assert len(open_dataset(path, verify=True).read("u")) == 24
     assert check_dataset(path) == []
@@ -107,6 +98,7 @@ def test_read_only_disk_is_read_and_refuses_writes(small_disk):
         build_manifest(folder, {"data_key": KEY})
     with pytest.raises(ReadOnly):
         DataFolder(small_disk / "new").create()
+    close_handles()
 
 
 def close_handles():
