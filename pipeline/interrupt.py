@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT end work cleanly: long work after the current sample, the rest at once."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -91,9 +92,10 @@ class _Signalled(BaseException):
 def raising() -> Iterator[None]:
     """Within, a first SIGTERM or SIGINT raises `Interrupted` where no `stoppable` takes it.
 
-    The second one ends the process, wherever it is. For the main thread of a command line.
+    The second one ends the process, wherever it is. Nothing is done off the main thread.
     """
-    before = {n: _handler(n) for n in _SIGNALS}
+    here = threading.current_thread() is threading.main_thread()
+    before = {n: _handler(n) for n in _SIGNALS if here}
     taken = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
     _received.clear()
     for number in taken:

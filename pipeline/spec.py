@@ -47,7 +47,7 @@ class StrategySpec(SpecModel):
     """A solver strategy: Krylov method × preconditioner × what is kept between samples."""
 
     ksp: Literal["gcrodr", "gmres", "fgmres", "cg", "minres", "preonly"] = Field(
-        "gcrodr", description="Krylov method; preonly solves directly."
+        "cg", description="Krylov method; preonly solves directly."
     )
     pc: Literal[
         "none", "jacobi", "bjacobi", "sor", "asm", "icc", "ilu", "gamg", "cholesky", "lu"

@@ -55,12 +55,15 @@ def check_shard(folder: DataFolder, record: Record, limits: Limits) -> Iterator[
     path = folder.shards / str(record.file)
     where = f"shards/{record.file}"
     if not path.is_file():
-        yield Finding("error", "shard.missing", where, "its record is there, the shard is not")
+        text = "its record is there, the shard is not; `rekrylov solve` makes it again"
+        yield Finding("error", "shard.missing", where, text)
         return
     if (size := path.stat().st_size) != record.bytes:
-        yield Finding("error", "shard.size", where, f"{size} bytes, record says {record.bytes}")
+        text = f"{size} bytes, record says {record.bytes}; `rekrylov solve` makes it again"
+        yield Finding("error", "shard.size", where, text)
     elif files.sha256_file(path) != record.sha256:
-        yield Finding("error", "shard.checksum", where, "SHA-256 is not that of its record")
+        text = "SHA-256 is not that of its record; remove it, `rekrylov solve` makes it again"
+        yield Finding("error", "shard.checksum", where, text)
     try:
         with opened(path) as file:
             yield from _header(file, record, where)

@@ -75,6 +75,7 @@ class DataFolder:
         """Make the folders a writer needs and clear away temporary files of dead writers."""
         for path in (self.path, self.shards, self.runs):
             files.make_folder(path)
+        for path in (self.path, self.shards, self.runs, self.previews):
             files.remove_leftovers(path)
 
     def committed(self) -> set[tuple[int, int]]:

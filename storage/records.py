@@ -14,6 +14,8 @@ from storage.ids import pack_ids, unpack_ids
 
 __all__ = ["Record", "commit_record", "read_record", "read_records"]
 
+_CURE = "remove it, and `rekrylov solve` makes the batch again"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -68,7 +70,7 @@ def read_record(path: Path) -> Record:
     try:
         value = files.read_json(path)
     except DamagedFile as error:
-        raise DamagedShard(str(error)) from error
+        raise DamagedShard(f"{path}: is no record ({error.__cause__}); {_CURE}") from error
     if isinstance(value, dict) and value.get("format", FORMAT) != FORMAT:
         raise FormatMismatch(
             f"{path}: has format {value['format']}, this package reads format {FORMAT}; "
@@ -80,9 +82,9 @@ def read_record(path: Path) -> Record:
         named = f"{record.segment:04d}-{record.batch:06d}"
         sound = _is_sound(record)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise DamagedShard(f"{path}: is no record ({error}); run `rekrylov check`") from error
+        raise DamagedShard(f"{path}: is no record ({error}); {_CURE}") from error
     if named != Path(path).stem or not sound:
-        raise DamagedShard(f"{path}: does not describe batch {named}; run `rekrylov check`")
+        raise DamagedShard(f"{path}: does not describe batch {Path(path).stem}; {_CURE}")
     return record
 
 

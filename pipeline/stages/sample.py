@@ -13,7 +13,7 @@ from pipeline.interrupt import stoppable
 from pipeline.problem import sample_rng
 from pipeline.progress import progress
 from pipeline.spec import FORMAT, Spec, data_key
-from storage import DataFolder, append_segment, read_order, write_spaces
+from storage import DataFolder, StorageError, append_segment, read_order, write_spaces
 from storage.spaces import SpaceTree
 
 __all__ = ["sample", "sampler_of"]
@@ -37,11 +37,22 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
     if not folder.spaces.exists():
         write_spaces(folder.spaces, spaces_tree(spec))
     ids = _new_ids(spec, folder)
-    features = _features(spec, folder, ids, quiet)
-    new = np.isin(ids, _new_ids(spec, folder))  # another run may have added some meanwhile
-    if new.any():
-        append_segment(folder.order, ids[new], features[new])
+    if len(ids):
+        _append(spec, folder, ids, _features(spec, folder, ids, quiet))
     return folder.path
+
+
+def _append(spec: Spec, folder: DataFolder, ids: NDArray[np.int64], features: NDArray) -> None:
+    """Add a segment with those of the ids that no other run has added meanwhile."""
+    new = np.isin(ids, _new_ids(spec, folder))
+    while new.any():
+        try:
+            append_segment(folder.order, ids[new], features[new])
+            return
+        except StorageError:
+            before, new = new, np.isin(ids, _new_ids(spec, folder))
+            if np.array_equal(before, new):
+                raise
 
 
 def _new_ids(spec: Spec, folder: DataFolder) -> NDArray[np.int64]:
@@ -93,8 +104,6 @@ def sampler_of(spec: Spec, spaces: Any) -> Any:
 
 
 def _features(spec: Spec, folder: DataFolder, ids: NDArray, quiet: bool) -> NDArray:
-    if not len(ids):
-        return np.empty((0, 0))
     sampler = sampler_of(spec, SpaceTree(folder.spaces))
     rows = []
     with stoppable() as stop, progress("sample", len(ids), quiet) as task:

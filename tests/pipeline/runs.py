@@ -28,6 +28,7 @@ SMALL = {
     "problem": {"family": "darcy", "coefficient": {"law": "lognormal"}},
     "mesh": {"domain": "unit_square", "resolution": 8},
     "rtol": 1e-8,
+    "solve": {"strategy": {"ksp": "gcrodr", "pc": "icc", "guess": "previous"}},  # much is carried
     "storage": {"shard_size": 4},
 }
 

@@ -21,18 +21,29 @@ SHARDS = ["--set", "storage.shard_size=5"]
 # how it is made: ranks, and commands one after the other
 WAYS = {
     "two ranks": (2, [[]]),
-    "three ranks, other shards": (3, [SHARDS]),
+    "three ranks, other shards, not sorted": (3, [["--set", "order.sort=none", *SHARDS]]),
     "groups of two": (2, [["--set", "solve.ranks_per_solve=2"]]),
-    "not sorted": (None, [["--set", "order.sort=none", *SHARDS]]),
     "samples raised": (2, [["--set", "samples=7"], ["--set", "samples=15", *SHARDS], []]),
     "samples lowered": (None, [["--set", "samples=30"], []]),
+    "another sort": (None, [["--set", "order={sort: grouped, group_size: 10}"]]),
     "two threads": (None, [[]]),
-    "another strategy": (2, [["--set", "solve.strategy={ksp: preonly, pc: cholesky}"]]),
+    "direct": (2, [["--set", "solve.strategy={ksp: preonly, pc: cholesky}"]]),
+    "lagged": (2, [["--set", "solve.strategy={ksp: cg, pc: cholesky, reuse: lagged}"]]),
 }
 THREADS = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
-FULL = ["two ranks", "three ranks, other shards", "groups of two", "samples raised"]
-CASES = [("lognormal P1", way) for way in WAYS]
-CASES += [("two-phase P2, boundary data", way) for way in FULL]
+OFTEN = {
+    "lognormal P1": ["two ranks", "groups of two", "two threads", "lagged"],
+    "two-phase P2, boundary data": [
+        "three ranks, other shards, not sorted",
+        "groups of two",
+        "samples raised",
+    ],
+}
+CASES = [
+    pytest.param(kind, way, marks=() if way in often else pytest.mark.long)
+    for kind, often in OFTEN.items()
+    for way in WAYS
+]
 
 
 @pytest.fixture(scope="module")
