@@ -1,12 +1,21 @@
 """SIGTERM and SIGINT: a clean end after the current sample, exit code 4, nothing left behind."""
 
+import contextlib
 import random
 import signal
 import time
 
 import pytest
-from runs import SIGNALS, assert_same, assert_sound, committed, records_below, samples, wait_until
-from runs import write_spec
+from runs import (
+    SIGNALS,
+    assert_same,
+    assert_sound,
+    committed,
+    records_below,
+    samples,
+    wait_until,
+    write_spec,
+)
 
 from pipeline import interrupt
 
@@ -166,10 +175,8 @@ def test_raising_is_not_swallowed():
             pytest.fail("swallowed")
     assert restored() == before
     with pytest.raises(interrupt.Interrupted), interrupt.raising():
-        try:
+        with contextlib.suppress(BaseException):  # someone does
             signal.raise_signal(signal.SIGTERM)
-        except BaseException:  # someone does
-            pass
         with interrupt.stoppable() as flag:
             assert flag
     assert restored() == before
@@ -178,11 +185,10 @@ def test_raising_is_not_swallowed():
 
 
 def test_a_flag_within_raising():
-    with interrupt.raising():
-        with interrupt.stoppable() as flag:
-            signal.raise_signal(signal.SIGINT)
-            assert flag
-            assert restored() == [signal.SIG_DFL, signal.SIG_DFL], "the second one ends it"
+    with interrupt.raising(), interrupt.stoppable() as flag:
+        signal.raise_signal(signal.SIGINT)
+        assert flag
+        assert restored() == [signal.SIG_DFL, signal.SIG_DFL], "the second one ends it"
 
 
 def test_the_launcher_gets_the_signals():
