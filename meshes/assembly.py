@@ -60,9 +60,14 @@ class LinearProblem:
     def set_dirichlet(self, value: Pointwise) -> None:
         """Constrain all boundary dofs to the interpolant of g. Collective."""
         self.boundary = Function(self.V)
-        self.boundary.interpolate(
-            lambda x: np.broadcast_to(np.asarray(value(x[: self._gdim], np), float), x[0].shape)
-        )
+
+        def at(x: Array) -> Array:
+            # Points on a side x = 0 come out as ±1e-18, where 1/x would be finite, and nonsense.
+            x = np.where(np.abs(x[: self._gdim]) < 1e-14, 0.0, x[: self._gdim])
+            with np.errstate(all="ignore"):  # `constraints` shows what is not finite
+                return np.broadcast_to(np.asarray(value(x, np), dtype=float), x[0].shape)
+
+        self.boundary.interpolate(at)
         dofs = boundary_dofs(self.V)
         self._bcs = [fem.dirichletbc(self.boundary, dofs)]
         self.free[dofs[dofs < self.free.size]] = False
@@ -70,6 +75,12 @@ class LinearProblem:
     def solution(self) -> Function:
         """Return a new function of V. Collective."""
         return Function(self.V)
+
+    def has_finite_source(self) -> bool:
+        """Whether all entries of L are finite, for the present coefficients. Collective."""
+        vector = fem.assemble_vector(self._L)
+        finite = bool(np.isfinite(vector.array).all())
+        return self.V.mesh.comm.allreduce(finite, op=MPI.LAND)
 
     def constraints(self) -> dict[str, tuple[NDArray, Array]]:
         """Return {"u": (dofs, values)}: the constrained dofs of a serial space. Not collective."""

@@ -17,7 +17,7 @@ from storage import (
     spaces_hash,
 )
 
-__all__ = ["Batch", "missing_batches", "split_chains"]
+__all__ = ["Batch", "is_whole", "missing_batches", "split_chains"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +37,14 @@ class Batch:
     start: int
 
 
-def missing_batches(folder: DataFolder, samples: int, data_key: str) -> list[Batch]:
+def missing_batches(
+    folder: DataFolder, samples: int, data_key: str, retry_failed: bool = False
+) -> list[Batch]:
     """Return the batches without a committed shard, in the order of the paths.
 
     Batches whose ids are all ≥ `samples` are left out. A record whose shard file is gone or
-    has another size is not a commit any more: it is discarded and its batch solved again.
+    has another size is not a commit any more: it is discarded and its batch solved again. So is
+    a batch with failed samples, if `retry_failed` asks for it.
 
     Raises:
         RevisionMismatch: A batch was solved on other spaces than those in `spaces.h5`.
@@ -51,7 +54,7 @@ def missing_batches(folder: DataFolder, samples: int, data_key: str) -> list[Bat
     missing = {(b.segment, b.index): b for s in read_order(folder.order) for b in _batches(s)}
     spaces = spaces_hash(folder.spaces)
     for record in records:
-        if not _is_whole(folder, record):
+        if not is_whole(folder, record) or (retry_failed and record.failures):
             discard_shard(folder, record.segment, record.batch)
             continue
         name = folder.record(record.segment, record.batch)
@@ -85,10 +88,12 @@ def _batches(segment: Segment) -> list[Batch]:
     return [
         Batch(segment.index, b, segment.batch_ids(b), int(offsets[b]))
         for b in range(segment.batches)
+        if offsets[b] < offsets[b + 1]
     ]
 
 
-def _is_whole(folder: DataFolder, record: Record) -> bool:
+def is_whole(folder: DataFolder, record: Record) -> bool:
+    """Whether the shard of a record is there in its full size; else it is no commit any more."""
     if record.file is None:
         return True
     try:

@@ -32,6 +32,9 @@ Root = Annotated[str, typer.Option(help="Where data sets are kept.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, dotted.")
 ]
+Retry = Annotated[
+    bool, typer.Option("--retry-failed", help="Solve batches with failed samples again.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -41,12 +44,14 @@ def run(
     root: Root = "data",
     ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the solve stage.")] = 1,
     set_: Set = None,
+    retry_failed: Retry = False,
 ) -> int:
     """Do all stages: sample, order, solve, finalise, train."""
     from pipeline.run import run as run_all
 
     check_serial_stage("run")
-    found = run_all(load_spec(spec, set_ or []), spec, root, ranks, set_ or [])
+    parsed = load_spec(spec, set_ or [])
+    found = run_all(parsed, spec, root, ranks, set_ or [], retry_failed)
     output.print_run(found)
     return ExitCode.INCOMPLETE if found["failed"] or found["missing"] else ExitCode.OK
 
@@ -72,7 +77,9 @@ def order(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
 
 
 @app.command()
-def solve(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
+def solve(
+    spec: SpecPath, root: Root = "data", set_: Set = None, retry_failed: Retry = False
+) -> int:
     """Solve what is not solved yet; runs alone or under mpirun."""
     from pipeline import stages
     from pipeline.collective import on_root
@@ -81,7 +88,7 @@ def solve(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
     comm = world()
     check_launcher(comm.size)
     parsed = on_root(comm, lambda: load_spec(spec, set_ or []))
-    stages.solve(parsed, root, comm)
+    stages.solve(parsed, root, comm, retry_failed=retry_failed)
     folder = dataset_folder.data_folder(parsed, root)
     status = on_root(comm, lambda: stages.status(parsed, folder))
     if comm.rank == 0:
@@ -119,13 +126,15 @@ def train(target: Target, root: Root = "data", set_: Set = None) -> int:
 def check(
     target: Target,
     root: Root = "data",
+    set_: Set = None,
     full: Annotated[bool, typer.Option("--full", help="Assemble every system again.")] = False,
     as_json: Json = False,
 ) -> int:
     """Look for damage; --full recomputes every true residual."""
     from pipeline import stages
 
-    spec, folder = dataset_folder.resolve(target, root)
+    check_serial_stage("check")
+    spec, folder = dataset_folder.resolve(target, root, set_ or [])
     result = stages.check(spec, folder, full)
     output.print_check(folder, result, as_json)
     return ExitCode.OK if result.sound else ExitCode.INCOMPLETE
@@ -136,6 +145,7 @@ def status(target: Target, root: Root = "data", set_: Set = None, as_json: Json 
     """Count what is stored, failed and missing."""
     from pipeline import stages
 
+    check_serial_stage("status")
     spec, folder = dataset_folder.resolve(target, root, set_ or [])
     found = stages.status(spec, folder)
     output.print_status(found, as_json)
@@ -145,6 +155,7 @@ def status(target: Target, root: Root = "data", set_: Set = None, as_json: Json 
 @app.command("list")
 def list_(root: Root = "data", as_json: Json = False) -> int:
     """List the data sets below the root."""
+    check_serial_stage("list")
     output.print_list(output.data_sets(Path(root)), as_json)
     return ExitCode.OK
 
@@ -152,6 +163,7 @@ def list_(root: Root = "data", as_json: Json = False) -> int:
 @app.command()
 def show(target: Target, root: Root = "data", set_: Set = None, as_json: Json = False) -> int:
     """Show a data set: problem, fields, counts, splits, where it comes from."""
+    check_serial_stage("show")
     if Path(target).is_dir():  # of whatever revision
         folder = DataFolder(Path(target))
     else:

@@ -43,6 +43,8 @@ def print_status(status: Any, as_json: bool = False) -> None:
         f"{status.folder}: {status.stored} of {status.samples} samples stored in "
         f"{status.shards} shards, {status.failed} failed, {status.missing} missing"
     )
+    for reason, count in status.reasons.items():
+        print(f"{count} failed: {reason}")
 
 
 def print_summary(found: dict[str, Any]) -> None:
@@ -56,6 +58,9 @@ def _summary_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("samples", f"{found['stored']} stored, {found['failed']} failed"),
         ("size", f"{found['bytes'] / 2**20:.1f} MiB in {found['shards']} shards"),
     ]
+    rows += [(f"{count} failed", reason) for reason, count in found["reasons"].items()]
+    if found["failed"]:
+        rows.append(("to try again", "rekrylov solve SPEC --retry-failed"))
     if "iterations" in found:
         iterations = found["iterations"]
         rows.append(("iterations", f"mean {iterations['mean']:.1f}, max {iterations['max']}"))

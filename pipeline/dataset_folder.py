@@ -7,9 +7,10 @@ import yaml
 
 from pipeline.families.darcy import Darcy
 from pipeline.problem import Family
-from pipeline.spec import FORMAT, Spec, data_key, load_spec, parse_spec
+from pipeline.spec import Spec, data_key, load_spec, parse_spec
 from pipeline.spec_errors import SpecError
 from storage import (
+    FORMAT,
     DamagedFile,
     DataFolder,
     FormatMismatch,
@@ -82,9 +83,11 @@ def family_of(spec: Spec) -> Family:
 
 
 def save_run(folder: DataFolder, spec: Spec, stamp: str) -> None:
-    """Keep the full spec of a run in `runs/<stamp>.yaml`."""
+    """Keep the full spec of a run in `runs/<stamp>.yaml`, unless the last run had the same."""
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    commit_bytes(folder.runs / f"{stamp}.yaml", text.encode(), replace=False)
+    runs = sorted(folder.runs.glob("*.yaml"))
+    if not runs or runs[-1].read_bytes() != text.encode():
+        commit_bytes(folder.runs / f"{stamp}.yaml", text.encode(), replace=False)
 
 
 def resolve(

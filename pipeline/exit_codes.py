@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from pipeline.interrupt import Interrupted
-from pipeline.launch import LauncherError, _started_tasks
+from pipeline.launch import LauncherError, started_tasks
 from pipeline.operators.errors import TrainingError
 from pipeline.run import SolveFailed
 from pipeline.spec_errors import SpecError
@@ -107,7 +107,7 @@ def _text(error: BaseException) -> str:
 
 def _tasks() -> int:
     """How many tasks were started, as far as the environment tells."""
-    return max(1, _started_tasks()[0])
+    return max(1, started_tasks()[0])
 
 
 def _rank() -> int:

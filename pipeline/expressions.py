@@ -1,6 +1,7 @@
 """Mathematical expressions in a spec: parsed as data, never evaluated as code."""
 
 import ast
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,6 +58,15 @@ def evaluate(expr: "sympy.Expr", coordinates: Any, functions: Any) -> Any:
     return sympy.lambdify(symbols, expr, modules=[table])(*coordinates)
 
 
+def _check_power(a: "sympy.Expr", b: "sympy.Expr") -> None:
+    """Refuse powers that SymPy would compute to millions of digits, or expand for ever."""
+    too_large = b.is_number and abs(b) > 64
+    if not too_large and a.is_number and b.is_number:
+        too_large = abs(float(b)) * abs(math.log(abs(float(a)) or 1.0)) > 700
+    if too_large:
+        raise ValueError(f"the power {a}**{b} is too large")
+
+
 def _build(node: ast.expr, symbols: tuple[str, ...]) -> "sympy.Expr":
     import sympy
 
@@ -75,8 +85,8 @@ def _build(node: ast.expr, symbols: tuple[str, ...]) -> "sympy.Expr":
             return _build(node.operand, symbols)
         case ast.BinOp(left, op, right) if type(op) in _OPERATORS:
             a, b = _build(left, symbols), _build(right, symbols)
-            if isinstance(op, ast.Pow) and b.is_number and abs(b) > 64:
-                raise ValueError(f"the exponent {b} is too large")
+            if isinstance(op, ast.Pow):
+                _check_power(a, b)
             return _OPERATORS[type(op)](a, b)
         case ast.Call(func=ast.Name(id=name), args=[arg], keywords=[]) if name in ALLOWED_FUNCTIONS:
             return getattr(sympy, name)(_build(arg, symbols))

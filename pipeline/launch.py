@@ -64,7 +64,7 @@ def check_launcher(world_size: int) -> None:
     Raises:
         LauncherError: The environment speaks of several tasks, but MPI has one.
     """
-    tasks, told_by = _started_tasks()
+    tasks, told_by = started_tasks()
     if world_size == 1 and tasks > 1:
         raise LauncherError(
             f"{tasks} tasks were started ({told_by}) but MPI sees 1: this launcher doesn't belong "
@@ -78,7 +78,7 @@ def check_serial_stage(command: str) -> None:
     Raises:
         LauncherError: The environment speaks of several tasks.
     """
-    tasks, told_by = _started_tasks()
+    tasks, told_by = started_tasks()
     if tasks <= 1:
         return
     if command == "run":
@@ -88,7 +88,7 @@ def check_serial_stage(command: str) -> None:
     raise LauncherError(f"rekrylov {command} was started as {tasks} tasks ({told_by}), but {cure}")
 
 
-def _started_tasks() -> tuple[int, str]:
+def started_tasks() -> tuple[int, str]:
     """The most tasks that a variable of the environment speaks of, and its "NAME=value"."""
     found = [(_integer(name), name) for name in _SIZES]
     found += [(_integer(name) + 1, name) for name in _RANKS]

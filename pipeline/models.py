@@ -13,7 +13,7 @@ __all__ = ["Expression", "SpaceSpec", "SpecModel", "identity"]
 class SpecModel(BaseModel):
     """Part of a spec: unknown keys are mistakes, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     REVISION: ClassVar[int | None] = None
     """Set on whatever draws or discretises; raised when equal specs would give other data."""

@@ -25,7 +25,12 @@ class SolveFailed(RuntimeError):
 
 
 def run(
-    spec: Spec, spec_path: str, root: str | Path, ranks: int, overrides: list[str]
+    spec: Spec,
+    spec_path: str,
+    root: str | Path,
+    ranks: int,
+    overrides: list[str],
+    retry_failed: bool = False,
 ) -> dict[str, Any]:
     """Sample, order, solve, finalise and train; return the summary with times per stage.
 
@@ -43,9 +48,9 @@ def run(
         stages.order(spec, root)
     with _timed(seconds, "solve"):
         if ranks == 1:
-            stages.solve(spec, root)
+            stages.solve(spec, root, retry_failed=retry_failed)
         else:
-            solve_on_ranks(spec_path, root, ranks, overrides)
+            solve_on_ranks(spec_path, root, ranks, overrides, retry_failed)
     folder = data_folder(spec, root)
     with _timed(seconds, "finalise"):
         found = stages.finalise(spec, folder)
@@ -55,7 +60,13 @@ def run(
     return found | {"stage_seconds": seconds, "report": report, "missing": status.missing}
 
 
-def solve_on_ranks(spec_path: str, root: str | Path, ranks: int, overrides: list[str]) -> None:
+def solve_on_ranks(
+    spec_path: str,
+    root: str | Path,
+    ranks: int,
+    overrides: list[str],
+    retry_failed: bool = False,
+) -> None:
     """Run `rekrylov solve` under the environment's own mpiexec and show its progress.
 
     Raises:
@@ -67,6 +78,7 @@ def solve_on_ranks(spec_path: str, root: str | Path, ranks: int, overrides: list
     argv = ["solve", str(spec_path), "--root", str(root)]
     for text in overrides:
         argv += ["--set", text]
+    argv += ["--retry-failed"] if retry_failed else []
     with launcher_decides(), ExitStack() as stack:
         show: dict[str, Any] = {}
 

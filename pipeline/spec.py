@@ -13,14 +13,13 @@ from pipeline.families.darcy import DarcySpec
 from pipeline.models import SpecModel, identity
 from pipeline.operators.config import TrainConfig
 from pipeline.spec_errors import SpecError, mistakes
+from storage import FORMAT
 
-__all__ = ["FORMAT", "Spec", "data_key", "load_spec", "parse_spec"]
-
-FORMAT = 1
+__all__ = ["Spec", "data_key", "load_spec", "parse_spec"]
 
 
 class UnitSquareSpec(SpecModel):
-    """The unit square in triangles: `resolution`² squares, each cut in two."""
+    """The unit square in triangles: `resolution`² squares, each cut in two or four."""
 
     domain: Literal["unit_square"]
     resolution: Annotated[int, Field(ge=1, le=4096)] = Field(description="Squares along a side.")
@@ -90,15 +89,19 @@ class StorageSpec(SpecModel):
         None,
         description="Samples a shard; default: a sixteenth of the new ones, ≤ 256, ≤ 32 MiB.",
     )
-    compression: Literal["gzip"] | None = Field(None, description="HDF5 filter; default none.")
+    compression: Literal["gzip"] | None = Field(
+        None, description="HDF5 filter: gzip, or null for none."
+    )
 
 
 class SplitSpec(SpecModel):
     """Shares of training, validation and test samples, drawn by a hash of (seed, id)."""
 
-    train: Annotated[float, Field(ge=0, le=1)] = 0.8
-    validation: Annotated[float, Field(ge=0, le=1)] = 0.1
-    test: Annotated[float, Field(ge=0, le=1)] = 0.1
+    train: Annotated[float, Field(ge=0, le=1)] = Field(0.8, description="To fit on.")
+    validation: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="To pick the best epoch and the controls' parameters on."
+    )
+    test: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="To report on, once.")
 
     @model_validator(mode="after")
     def _sum(self) -> "SplitSpec":
@@ -200,7 +203,7 @@ class _Loader(yaml.SafeLoader):
 def _load_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         detail = " ".join(str(error).split())
         raise SpecError([f"{where}: not YAML ({detail})"]) from None
 

@@ -30,7 +30,7 @@ def _line(item: dict[str, Any], root: type[BaseModel]) -> str:
     kind, context = item["type"], item.get("ctx", {})
     where = ".".join(path) or "spec"
     if kind == "extra_forbidden":
-        return f"{where}: unknown key; allowed here: {', '.join(model.model_fields)}"
+        return f"{where}: unknown key {path[-1]!r}; allowed here: {', '.join(model.model_fields)}"
     if kind == "missing":
         return f"{where}: missing; {_describe(model, path[-1])}"
     if kind == "union_tag_invalid":
@@ -39,6 +39,10 @@ def _line(item: dict[str, Any], root: type[BaseModel]) -> str:
         )
     if kind == "union_tag_not_found":
         return f"{where}: missing key {context['discriminator']}, which says what kind it is"
+    if kind in ("model_type", "model_attributes_type"):
+        inner = models_within(model.model_fields[path[-1]].annotation) if path else [root]
+        keys = ", ".join(inner[0].model_fields) if inner else "keys with values"
+        return f"{where}: got {item['input']!r}; expected a group of keys: {keys}"
     message = item["msg"].removeprefix("Value error, ")
     if kind == "value_error" and isinstance(item["input"], dict | BaseModel):
         return f"{where}: {message}"

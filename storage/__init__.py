@@ -24,7 +24,14 @@ from storage.errors import (
 )
 from storage.folder import FORMAT, DataFolder
 from storage.manifest import build_manifest, read_manifest
-from storage.order import Segment, append_segment, read_features, read_order, set_path
+from storage.order import (
+    Segment,
+    append_segment,
+    read_features,
+    read_order,
+    rebuild_order,
+    set_path,
+)
 from storage.records import Record, read_record, read_records
 from storage.shards import ShardHeader, discard_shard, write_shard
 from storage.spaces import read_spaces, spaces_hash, tree_hash, write_spaces
@@ -57,6 +64,7 @@ __all__ = [
     "read_record",
     "read_records",
     "read_spaces",
+    "rebuild_order",
     "set_path",
     "spaces_hash",
     "split_ids",

@@ -185,7 +185,9 @@ def _batches(folder: DataFolder, records: list[Record]) -> Iterator[Finding]:
         yield _error("order.damaged", "order.h5", str(error))
         return
     if not segments:
-        yield Finding("warning", "order.missing", "order.h5", "is missing; extending needs it")
+        yield Finding(
+            "warning", "order.missing", "order.h5", "is missing; the next run rebuilds it"
+        )
         return
     asked = {(s.index, b): set(s.batch_ids(b).tolist()) for s in segments for b in range(s.batches)}
     for record in records:
@@ -197,8 +199,8 @@ def _batches(folder: DataFolder, records: list[Record]) -> Iterator[Finding]:
             lost = sorted(expected - record.all_ids)[:5]
             extra = sorted(record.all_ids - expected)[:5]
             yield _error("ids.batch", where, f"lacks ids {lost}, has foreign ids {extra}")
-    if asked:
-        text = f"{len(asked)} batches of order.h5 are not solved yet; run `rekrylov solve`"
+    if unsolved := sum(bool(ids) for ids in asked.values()):  # a rebuilt order has empty ones
+        text = f"{unsolved} batches of order.h5 are not solved yet; run `rekrylov solve`"
         yield Finding("warning", "batch.open", "shards", text)
 
 

@@ -310,6 +310,8 @@ class Dataset:
     def _verified(self) -> SpaceTree:
         """The tree of `spaces.h5`, once its hash is seen to be the manifest's."""
         path, expected = self._source.folder.spaces, self.manifest["spaces_hash"]
+        if not path.exists():
+            raise DamagedFile(f"{path}: is missing; restore it from a copy, or run the spec again")
         if (found := spaces_hash(path)) != expected:
             raise RevisionMismatch(
                 f"{path}: has hash {found[:10]}, the samples were made with {expected[:10]}; "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from storage import files
-from storage.errors import StorageError
+from storage.errors import DamagedFile, StorageError
 from storage.hdf5 import build_image, opened
 from storage.ids import IdArray
+from storage.records import Record
 
-__all__ = ["Segment", "append_segment", "read_features", "read_order", "set_path"]
+__all__ = [
+    "Segment",
+    "append_segment",
+    "read_features",
+    "read_order",
+    "rebuild_order",
+    "set_path",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +162,25 @@ def set_path(path: Path, segment: int, positions: npt.ArrayLike, offsets: npt.Ar
     return wanted
 
 
+def rebuild_order(path: Path, records: Sequence[Record]) -> None:
+    """Write a lost `order.h5` again from the records, as far as they know it.
+
+    Each committed batch keeps its number and its ids; a batch without a record becomes empty, and
+    its ids, unknown now, are free for a new segment.
+    """
+    for index in range(max((r.segment for r in records), default=-1) + 1):
+        batches = {r.batch: sorted(r.all_ids) for r in records if r.segment == index}
+        pieces = [batches.get(b, []) for b in range(max(batches, default=-1) + 1)]
+        ids = np.array([i for piece in pieces for i in piece], dtype=np.int64)
+        if not len(ids):
+            raise DamagedFile(
+                f"{path}: is missing, and segment {index} has no record to rebuild it from; "
+                "restore the file from a copy"
+            )
+        append_segment(path, ids)
+        set_path(path, index, np.arange(len(ids)), np.cumsum([0, *map(len, pieces)]))
+
+
 def _segment(index: int, group: h5py.Group) -> Segment:
     ordered = "path" in group
     path, offsets = (group["path"][()], group["offsets"][()]) if ordered else (None, None)
@@ -169,7 +196,7 @@ def _validate(segment: Segment) -> None:
     if not np.array_equal(np.sort(segment.path), np.arange(n)):
         raise ValueError(f"path of segment {segment.index} is no permutation of 0 … {n - 1}")
     ends = segment.offsets
-    if len(ends) < 1 or ends[0] != 0 or ends[-1] != n or np.any(np.diff(ends) <= 0):
+    if len(ends) < 1 or ends[0] != 0 or ends[-1] != n or np.any(np.diff(ends) < 0):
         raise ValueError(f"offsets of segment {segment.index} must ascend from 0 to {n}")
 
 

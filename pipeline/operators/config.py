@@ -12,7 +12,7 @@ type Control = Literal["mean", "nearest", "pod_ridge"]
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SponConfig(_Config):

@@ -57,7 +57,8 @@ def check(spec: Spec, folder: DataFolder, full: bool = False) -> CheckResult:
     findings = check_dataset(folder.path, full=full, recompute=recompute)
     if recompute is None:
         return CheckResult(findings)
-    return CheckResult(findings, recompute.count, recompute.worst)
+    worst = recompute.worst if recompute.count else None
+    return CheckResult(findings, recompute.count, worst)
 
 
 class _Recompute:

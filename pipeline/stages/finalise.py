@@ -64,6 +64,7 @@ def summary(folder: DataFolder) -> dict[str, Any]:
         "data_key": manifest["data_key"],
         "stored": len(dataset),
         "failed": len(manifest["failures"]),
+        "reasons": dict(Counter(f["reason"] for f in manifest["failures"])),
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] or 0 for shard in manifest["shards"]),
         "seconds": manifest["timings"],

@@ -12,8 +12,18 @@ from pipeline.dataset_folder import data_folder, family_of, save_run
 from pipeline.interrupt import stoppable
 from pipeline.problem import sample_rng
 from pipeline.progress import progress
-from pipeline.spec import FORMAT, Spec, data_key
-from storage import DataFolder, StorageError, append_segment, read_order, write_spaces
+from pipeline.spec import Spec, data_key
+from pipeline.spec_errors import SpecError
+from storage import (
+    FORMAT,
+    DataFolder,
+    StorageError,
+    append_segment,
+    read_order,
+    read_records,
+    rebuild_order,
+    write_spaces,
+)
 from storage.spaces import SpaceTree
 
 __all__ = ["sample", "sampler_of"]
@@ -32,10 +42,13 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
         Interrupted: A signal came; nothing was added.
     """
     folder = data_folder(spec, root)
+    tree = None if folder.spaces.exists() else spaces_tree(spec)  # a bad spec writes nothing
     folder.create()
     save_run(folder, spec, f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}")
-    if not folder.spaces.exists():
-        write_spaces(folder.spaces, spaces_tree(spec))
+    if tree is not None:
+        write_spaces(folder.spaces, tree)
+    if not folder.order.exists():
+        rebuild_order(folder.order, read_records(folder, data_key(spec)))
     ids = _new_ids(spec, folder)
     if len(ids):
         _append(spec, folder, ids, _features(spec, folder, ids, quiet))
@@ -89,9 +102,20 @@ def spaces_tree(spec: Spec) -> dict[str, Any]:
         for f in family.fields()
     }
     problem = family.discretise({name: made[str(space)] for name, space in names.items()})
+    _check_finite(problem, tree)
     for name, (dofs, values) in problem.constraints().items():
         tree["fields"][name] |= {"constrained": dofs, "values": values}
     return tree
+
+
+def _check_finite(problem: Any, tree: dict[str, Any]) -> None:
+    """Refuse boundary values and sources that are not finite on the mesh."""
+    for name, (dofs, values) in problem.constraints().items():
+        if (bad := dofs[~np.isfinite(values)]).size:
+            point = tree["spaces"][tree["fields"][name]["space"]]["points"][bad[0]]
+            raise SpecError([f"problem.boundary: not finite at {point}; give finite values there"])
+    if not problem.has_finite_source():
+        raise SpecError(["problem.source: not finite in the domain; give a source that is"])
 
 
 def sampler_of(spec: Spec, spaces: Any) -> Any:

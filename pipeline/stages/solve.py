@@ -28,12 +28,19 @@ __all__ = ["check_groups", "solve", "strategy_of", "world"]
 Columns = dict[str, NDArray[np.float64]]
 
 
-def solve(spec: Spec, root: str | Path, comm: Any = None, quiet: bool = False) -> None:
+def solve(
+    spec: Spec,
+    root: str | Path,
+    comm: Any = None,
+    quiet: bool = False,
+    retry_failed: bool = False,
+) -> None:
     """Solve every batch that has no shard yet; the sample and order stages are made if missing.
 
     Collective over `comm` (default: the world). Its ranks form groups of
     `solve.ranks_per_solve`; leftover ranks stay idle, which is reported. Each group solves a
-    contiguous chain of batches: recycled space, lagged preconditioner and guess pass on.
+    contiguous chain of batches: recycled space, lagged preconditioner and guess pass on. With
+    `retry_failed`, batches with failed samples are solved again.
 
     Raises:
         SpecError: The strategy is impossible, or a group needs more ranks than there are.
@@ -45,7 +52,7 @@ def solve(spec: Spec, root: str | Path, comm: Any = None, quiet: bool = False) -
     comm = comm or world()
     size = spec.solve.ranks_per_solve
     with stoppable() as stop:
-        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet))
+        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet, retry_failed))
         groups, group = comm.size // size, comm.rank // size
         if comm.rank == 0 and (idle := comm.size % size) and not quiet:
             print(f"solve: {idle} of {comm.size} ranks idle (groups of {size})", flush=True)
@@ -100,11 +107,13 @@ def strategy_of(spec: Spec, ranks: int) -> Any:
     return strategy
 
 
-def _prepare(spec: Spec, root: str | Path, ranks: int, quiet: bool) -> list[Batch]:
+def _prepare(
+    spec: Spec, root: str | Path, ranks: int, quiet: bool, retry_failed: bool
+) -> list[Batch]:
     check_groups(spec, ranks)
     path = sample(spec, root, quiet)
     order(spec, root)
-    return missing_batches(DataFolder(path), spec.samples, data_key(spec))
+    return missing_batches(DataFolder(path), spec.samples, data_key(spec), retry_failed)
 
 
 def _end_if_stopped(comm: Any, stop: StopFlag) -> None:

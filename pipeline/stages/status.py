@@ -1,10 +1,12 @@
 """What of a data set is there."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from pipeline.chains import is_whole
 from pipeline.spec import Spec, data_key
 from storage import DataFolder, read_order, read_records
 
@@ -24,6 +26,7 @@ class Status:
         shards: Committed shards.
         ordered: Samples that have a place on a path.
         finalised: Whether there is a manifest.
+        reasons: Why samples failed, and how many for each reason.
     """
 
     folder: str
@@ -34,6 +37,7 @@ class Status:
     shards: int
     ordered: int
     finalised: bool
+    reasons: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -46,17 +50,19 @@ def status(spec: Spec, folder: DataFolder) -> Status:
     Raises:
         StorageError: A record or the order file is damaged.
     """
-    records = read_records(folder, data_key(spec)) if folder.shards.exists() else []
+    found = read_records(folder, data_key(spec)) if folder.shards.exists() else []
+    records = [record for record in found if is_whole(folder, record)]
     stored = sum(int(np.sum(np.asarray(r.ids, dtype=np.int64) < spec.samples)) for r in records)
-    failed = sum(f["id"] < spec.samples for r in records for f in r.failures)
+    failures = [f for r in records for f in r.failures if f["id"] < spec.samples]
     segments = read_order(folder.order)
     return Status(
         folder=str(folder.path),
         samples=spec.samples,
         stored=stored,
-        failed=failed,
-        missing=spec.samples - stored - failed,
+        failed=len(failures),
+        missing=spec.samples - stored - len(failures),
         shards=len(records),
         ordered=sum(len(s.ids) for s in segments if s.path is not None),
         finalised=folder.manifest.exists(),
+        reasons=dict(Counter(f["reason"] for f in failures)),
     )

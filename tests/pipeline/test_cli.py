@@ -114,3 +114,37 @@ def test_bad_arguments_end_with_2_and_one_message(arguments, tmp_path):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and (done.stderr or done.stdout)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("data", ["boundary=1/x", "boundary=log(x)", "source=sqrt(x-0.5)"])
+def test_data_that_are_not_finite_are_refused_and_nothing_is_written(tmp_path, data):
+    rekrylov("run", EXAMPLE, "--root", tmp_path, *SMALL, "--set", f"problem.{data}", code=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_samples_say_why_and_can_be_tried_again(tmp_path):
+    bad = "solve.strategy={ksp: cg, pc: jacobi, max_it: 2, fallback: false}"
+    text = rekrylov("run", EXAMPLE, "--root", tmp_path, *SMALL, "--set", bad, code=3)
+    assert "24 failed" in text and "iteration limit" in text
+    rekrylov("solve", EXAMPLE, "--root", tmp_path, *SMALL, code=3)
+    again = rekrylov("solve", EXAMPLE, "--root", tmp_path, *SMALL, "--retry-failed")
+    assert "24 of 24" in again
+
+
+def test_a_lost_order_file_is_rebuilt_when_a_data_set_is_extended(tmp_path):
+    rekrylov("run", EXAMPLE, "--root", tmp_path, *SMALL, "--set", "storage.shard_size=5")
+    (folder,) = tmp_path.iterdir()
+    (folder / "order.h5").unlink()
+    for name in ("h5", "json"):
+        (folder / "shards" / f"0000-000001.{name}").unlink()
+    rekrylov("run", EXAMPLE, "--root", tmp_path, *SMALL, "--set", "samples=30")
+    found = json.loads(rekrylov("check", folder, "--full", "--json"))
+    assert found["sound"] and found["recomputed"] == 30 and not found["findings"]
+
+
+def test_a_lost_spaces_file_is_one_message(tmp_path, folder):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    (copy / "spaces.h5").unlink()
+    rekrylov("show", copy, code=3)

@@ -1,6 +1,7 @@
 """A run killed at any instant is finished by the same command, and gives the same data set."""
 
 import random
+import re
 import shutil
 import time
 from pathlib import Path
@@ -81,6 +82,7 @@ def kill_and_finish(rekrylov, spec, root, expected, rng, command):
 
     done = rekrylov(*line, **options)
     assert done.code == 0, done.text
+    assert solved(done) == SHARD * (BATCHES - len(before)), "only what was missing is solved"
     after = committed(root)
     assert {name: after[name] for name in before} == before, "a committed shard was made again"
     assert len(after) == BATCHES
@@ -90,6 +92,12 @@ def kill_and_finish(rekrylov, spec, root, expected, rng, command):
         assert rekrylov("finalise", spec, "--root", root).code == 0
     assert_sound(root)
     assert_same(samples(root), expected)
+
+
+def solved(done):
+    """How many samples a run solved, from its progress."""
+    found = re.findall(r"^solve: (\d+)/(\d+)", done.err, re.MULTILINE)
+    return int(found[-1][1]) if found else 0
 
 
 def campaign(rekrylov, spec, folder, expected, kills):
@@ -143,5 +151,6 @@ def test_two_runs_of_one_spec_at_once(rekrylov, longer, uninterrupted, tmp_path)
 
 def test_a_finished_run_is_left_alone(rekrylov, finished, spec):
     before = committed(finished)
-    assert rekrylov("run", spec, "--root", finished).code == 0
+    done = rekrylov("run", spec, "--root", finished)
+    assert done.code == 0 and solved(done) == 0
     assert committed(finished) == before

@@ -3,6 +3,7 @@
 import contextlib
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -108,6 +109,25 @@ def test_a_signal_while_it_samples(rekrylov, spec, tmp_path):
     assert not list(tmp_path.glob("*/order.h5"))
     assert rekrylov("run", spec, "--root", tmp_path).code == 0
     assert_sound(tmp_path)
+
+
+@pytest.mark.parametrize("ranks", [None, 2])
+@pytest.mark.parametrize("place", ["check_launcher", "load_spec"])
+def test_a_signal_before_the_solve(rekrylov, spec, tmp_path, place, ranks):
+    """PETSc runs by then, and would take SIGTERM for itself; one rank is told before others."""
+    code = (
+        "import os, signal, sys, pipeline.cli as cli\n"
+        f"old = cli.{place}\n"
+        f"def asked(*args):\n    os.kill(os.getpid(), signal.SIGTERM)\n    return old(*args)\n"
+        f"cli.{place} = asked\n"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", code]
+    done = rekrylov("solve", spec, "--root", tmp_path, ranks=ranks, command=command, timeout=20)
+    assert done.code == 4, done.text
+    assert STOPPED in done.text
+    assert "Traceback" not in done.text and "PETSC ERROR" not in done.text
+    assert not list(tmp_path.iterdir())
 
 
 def at_any_time(rekrylov, many, tmp_path, rng, command, options):

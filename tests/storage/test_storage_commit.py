@@ -195,6 +195,17 @@ def test_leftovers_of_the_dead_go_and_of_the_living_stay(tmp_path):
     assert set(files.leftovers(tmp_path)) == {live, elsewhere, strange}
 
 
+def test_leftovers_of_a_killed_writer_nobody_waited_for(tmp_path):
+    writer = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    left = tmp_path / f"x.h5.{files._host()}.{writer.pid}.00000000.tmp"
+    left.touch()
+    assert files.remove_leftovers(tmp_path) == []
+    writer.kill()
+    time.sleep(0.2)  # it is a zombie now
+    assert files.remove_leftovers(tmp_path) == [left]
+    writer.wait()
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = DataFolder(tmp_path / f"scalar-{KEY}")
