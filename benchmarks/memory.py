@@ -6,7 +6,6 @@ Runs the sample, order and solve stages under mpiexec in a fresh process each; a
 own peak resident size at its end. The many samples need about 0.27 MB of disk each at 128².
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.report import report
+from benchmarks.report import parser, report
 from pipeline.launch import mpiexec_path, rank_environment
 
 SPEC = Path(__file__).parents[1] / "examples" / "darcy.yaml"
@@ -47,12 +46,11 @@ def run(samples: int, resolution: int, ranks: int, place: str | None) -> tuple[f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, nargs="+", default=[2000, 20_000])
-    parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--place", help="folder on the disk to write to")
-    asked = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--samples", type=int, nargs="+", default=[2000, 20_000])
+    arguments.add_argument("--resolution", type=int, default=128)
+    arguments.add_argument("--ranks", type=int, default=2)
+    asked = arguments.parse_args()
     rows = []
     for samples in asked.samples:
         peak, seconds = run(samples, asked.resolution, asked.ranks, asked.place)
@@ -60,7 +58,13 @@ def main() -> None:
         print(rows[-1], flush=True)
     for row in rows:
         row["against the first"] = row["peak MiB a rank"] / rows[0]["peak MiB a rank"]
-    report("memory", rows, asked.ranks, note=f"{asked.resolution}², shards of 64 samples")
+    report(
+        "memory",
+        rows,
+        asked.results,
+        asked.ranks,
+        note=f"{asked.resolution}², shards of 64 samples",
+    )
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ rate counts from the start of the first shard to the end of the last one; start-
 sampling, sorting, meshes, form compilation from a warm cache) is printed beside it.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import report
+from benchmarks.report import parser, report
 from pipeline.dataset_folder import data_folder
 from pipeline.launch import launch
 from pipeline.spec import load_spec
@@ -97,12 +96,11 @@ def verification(overrides: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=512)
-    parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--place", help="folder on the disk to write to")
-    asked = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--samples", type=int, default=512)
+    arguments.add_argument("--resolution", type=int, default=128)
+    arguments.add_argument("--repeats", type=int, default=3)
+    asked = arguments.parse_args()
     overrides = [f"samples={asked.samples}", f"mesh.resolution={asked.resolution}"]
     runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     run(1, [*overrides[1:], "samples=4"], asked.place)  # warms the form cache
@@ -133,6 +131,7 @@ def main() -> None:
     report(
         "solve_rate",
         rows,
+        asked.results,
         ranks="1, 2",
         note=f"{asked.samples} samples of {asked.resolution}², medians of {asked.repeats} "
         "interleaved runs, ms a sample; besides = draw + sort + verify + write; verify, one true "

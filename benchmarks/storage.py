@@ -3,7 +3,6 @@
 `python -m benchmarks.storage [--place FOLDER] [--samples 64]`
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from benchmarks.report import report
+from benchmarks.report import parser, report
 from storage import DataFolder, ShardHeader, open_dataset, write_shard, write_spaces
 
 DOFS, SHARDS = 16_641, 12
@@ -37,10 +36,9 @@ def row(name, times):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--place", help="folder on the disk to measure")
-    parser.add_argument("--samples", type=int, default=64, help="samples a shard")
-    asked = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--samples", type=int, default=64, help="samples a shard")
+    asked = arguments.parse_args()
     place, n = asked.place, asked.samples
     rng = np.random.default_rng(0)
     fields = {name: rng.standard_normal((n, DOFS)) for name in ("inputs/a", "outputs/u")}
@@ -65,7 +63,12 @@ def main() -> None:
             file["u"] = ds.read("u")
             peer = [timed(lambda: [file["u"][int(i)] for i in picked], 256) for _ in range(5)]
         rows.append(row("the same from one contiguous array", peer))
-    report("storage", rows, note=f"{DOFS} dofs, input + output, float64, {n} samples a shard")
+    report(
+        "storage",
+        rows,
+        asked.results,
+        note=f"{DOFS} dofs, input + output, float64, {n} samples a shard",
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Each strategy has its own chain and sees every system right after the others hav
 iterations and verification together. Assembly, the same for all, is printed beside it.
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import report
+from benchmarks.report import parser, report
 from pipeline.ordering import sort_features
 from pipeline.problem import sample_rng
 from pipeline.spec import load_spec
@@ -105,17 +104,22 @@ def compare(spec: Any) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=24)
-    parser.add_argument("--resolution", type=int, nargs="+", default=[64, 128])
-    parser.add_argument("--seed", type=int, default=11)
-    asked = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--samples", type=int, default=24)
+    arguments.add_argument("--resolution", type=int, nargs="+", default=[64, 128])
+    arguments.add_argument("--seed", type=int, default=11)
+    asked = arguments.parse_args()
     world()
     rows = []
     for resolution in asked.resolution:
         changes = [f"mesh.resolution={resolution}", f"samples={asked.samples}"]
         rows += compare(load_spec(SPEC, [*changes, f"seed={asked.seed}"]))
-    report("strategies", rows, note=f"log-normal Darcy, P1, {asked.samples} sorted samples")
+    report(
+        "strategies",
+        rows,
+        asked.results,
+        note=f"log-normal Darcy, P1, {asked.samples} sorted samples",
+    )
 
 
 if __name__ == "__main__":
