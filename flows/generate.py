@@ -28,7 +28,7 @@ from pipeline.dataset_folder import data_folder
 from pipeline.exit_codes import ExitCode, end_with, exit_code
 from pipeline.interrupt import Interrupted
 from pipeline.launch import check_serial_stage, keep_python_signals, launch
-from pipeline.run import SolveFailed
+from pipeline.run import SolveFailed, solve_argv
 from pipeline.spec import Spec, load_spec
 from pipeline.stages.finalise import summary
 
@@ -74,8 +74,7 @@ def solve(spec: Spec, spec_path: str, root: str, ranks: int, overrides: tuple[st
     if stages.status(spec, folder).missing == 0:
         logger.info("all samples are solved already")
         return str(folder.shards)
-    argv = ["solve", spec_path, "--root", root]
-    argv += [word for text in overrides for word in ("--set", text)]
+    argv = solve_argv(spec_path, root, overrides)
     log = folder.runs / "solve.log"
     code = launch(argv, ranks, on_line=lambda line: logger.info("%s", line), log=log)
     if code == ExitCode.INTERRUPTED:

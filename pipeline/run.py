@@ -1,7 +1,7 @@
 """All stages in a row, the solve stage on MPI ranks of its own."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.progress import MARKED, parse_mark, progress
 from pipeline.spec import Spec
 from pipeline.stages.solve import check_groups
 
-__all__ = ["SolveFailed", "run", "solve_on_ranks"]
+__all__ = ["SolveFailed", "run", "solve_argv", "solve_on_ranks"]
 
 
 class SolveFailed(RuntimeError):
@@ -60,6 +60,15 @@ def run(
     return found | {"stage_seconds": seconds, "report": report, "missing": status.missing}
 
 
+def solve_argv(
+    spec_path: str, root: str | Path, overrides: Sequence[str], retry_failed: bool = False
+) -> list[str]:
+    """Return the arguments of `rekrylov` for the solve stage, for `launch`."""
+    words = [word for text in overrides for word in ("--set", text)]
+    retry = ["--retry-failed"] if retry_failed else []
+    return ["solve", str(spec_path), "--root", str(root), *words, *retry]
+
+
 def solve_on_ranks(
     spec_path: str,
     root: str | Path,
@@ -75,10 +84,7 @@ def solve_on_ranks(
     """
     from pipeline.launch import launch
 
-    argv = ["solve", str(spec_path), "--root", str(root)]
-    for text in overrides:
-        argv += ["--set", text]
-    argv += ["--retry-failed"] if retry_failed else []
+    argv = solve_argv(spec_path, root, overrides, retry_failed)
     with launcher_decides(), ExitStack() as stack:
         show: dict[str, Any] = {}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["SpecError", "mistakes", "models_within"]
+__all__ = ["SpecError", "mistakes", "models_within", "tag_of"]
 
 
 class SpecError(ValueError):
@@ -60,7 +60,7 @@ def _locate(loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], typ
     model, candidates = root, [root]
     for part in loc:
         named = [m for m in candidates if part in m.model_fields]
-        tagged = [m for m in candidates if _tag(m) == part]
+        tagged = [m for m in candidates if tag_of(m) == part]
         if named:
             model = named[0]
             candidates = models_within(model.model_fields[part].annotation)
@@ -74,8 +74,8 @@ def _locate(loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], typ
     return path, model
 
 
-def _tag(model: type[BaseModel]) -> str | None:
-    """The first literal value of a model: what a discriminated union calls it."""
+def tag_of(model: type[BaseModel]) -> str | None:
+    """Return the first literal value of a model: what a discriminated union calls it."""
     for field in model.model_fields.values():
         if typing.get_origin(field.annotation) is typing.Literal:
             return typing.get_args(field.annotation)[0]

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.spec import Spec
-from pipeline.spec_errors import models_within
+from pipeline.spec_errors import models_within, tag_of
 
 __all__ = ["reference"]
 
@@ -26,18 +26,10 @@ def _collect(model: type[BaseModel], path: str, parts: dict[str, type[BaseModel]
     for name, field in model.model_fields.items():
         found = models_within(field.annotation)
         for each in found:
-            tag = f" ({_tag(each)})" if len(found) > 1 else ""
+            tag = f" ({tag_of(each)})" if len(found) > 1 else ""
             if each not in parts.values():
                 prefix = "" if path == "the spec" else path.partition(" (")[0] + "."
                 _collect(each, f"{prefix}{name}{tag}", parts)
-
-
-def _tag(model: type[BaseModel]) -> str:
-    return next(
-        str(typing.get_args(f.annotation)[0])
-        for f in model.model_fields.values()
-        if typing.get_origin(f.annotation) is typing.Literal
-    )
 
 
 def _section(name: str, model: type[BaseModel]) -> str:
