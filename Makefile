@@ -4,6 +4,7 @@ BIN := .venv/bin
 ROOT ?= data
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK := 1
+unexport PYTHONDONTWRITEBYTECODE
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -2,12 +2,14 @@
 
 import ast
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sympy  # slow to import, and most specs hold numbers only
 
-__all__ = ["ALLOWED_FUNCTIONS", "evaluate", "parse"]
+__all__ = ["ALLOWED_FUNCTIONS", "evaluate", "function", "number", "parse"]
 
 ALLOWED_FUNCTIONS = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "Abs")
 _OPERATORS = {
@@ -40,6 +42,22 @@ def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> "sympy.Expr":
     if expr.has(sympy.zoo, sympy.oo, -sympy.oo, sympy.nan, sympy.I):
         raise ValueError(f"{text!r} is not a finite real expression; allowed: {allowed}")
     return expr
+
+
+def number(text: str) -> float | None:
+    """Return the value of a text that is a finite number, else None; spares loading SymPy."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def function(text: str) -> Callable[[Any, Any], Any]:
+    """Return f(coordinates, functions) of an expression, for NumPy and UFL; see `evaluate`."""
+    if (value := number(text)) is not None:
+        return lambda coordinates, functions: value
+    return partial(evaluate, parse(text))
 
 
 def evaluate(expr: "sympy.Expr", coordinates: Any, functions: Any) -> Any:

@@ -1,11 +1,10 @@
 """The base of every part of a spec, and the types that several parts share."""
 
-from math import isfinite, nan
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.expressions import parse
+from pipeline.expressions import number, parse
 
 __all__ = ["Expression", "SpaceSpec", "SpecModel", "identity"]
 
@@ -34,17 +33,10 @@ def _expression_text(value: Any) -> Any:
     return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return nan
-
-
 def _normal_form(text: str) -> str:
     """One text for equal expressions, so that the data key doesn't hang on how it was written."""
-    if isfinite(number := _number(text)):
-        return repr(number)
+    if (value := number(text)) is not None:
+        return repr(value)
     expr = parse(text)
     return repr(float(expr)) if expr.is_number else str(expr)
 

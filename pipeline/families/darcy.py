@@ -3,7 +3,6 @@
 Weak form: find u ∈ V_h, u = g on ∂Ω, with ∫ a ∇u·∇v dx = ∫ f v dx for all v ∈ V_h, v = 0 on ∂Ω.
 """
 
-from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipeline.expressions import evaluate, parse
+from pipeline.expressions import function
 from pipeline.fields import CosineField, CosineFieldSpec
 from pipeline.models import Expression, SpaceSpec, SpecModel
 from pipeline.problem import FieldInfo
@@ -130,9 +129,9 @@ class Darcy:
         V = spaces["u"]
         problem = LinearProblem("u", V, {"inputs/a": spaces["a"]})
         u, v, a = ufl.TrialFunction(V), ufl.TestFunction(V), problem.coefficients["inputs/a"]
-        f = expression_on(V.mesh, partial(evaluate, parse(self.spec.source)))
+        f = expression_on(V.mesh, function(self.spec.source))
         problem.set_forms(a * ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx, f * v * ufl.dx)
-        problem.set_dirichlet(partial(evaluate, parse(self.spec.boundary)))
+        problem.set_dirichlet(function(self.spec.boundary))
         return problem
 
 

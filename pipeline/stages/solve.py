@@ -132,8 +132,8 @@ def _solve_chain(
     if not chain:
         return
     spaces = read_spaces(folder.spaces, verify=True)
-    buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))
     systems = _Systems(spec, spaces, chain, comm, stop)
+    buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))  # its clock starts
     strategy = strategy_of(spec, comm.size)
     stream = solve_stream(systems, strategy, rtol=spec.rtol, comm=comm, dtype=np.dtype(spec.dtype))
     batches = iter(chain)
