@@ -166,19 +166,35 @@ def rebuild_order(path: Path, records: Sequence[Record]) -> None:
     """Write a lost `order.h5` again from the records, as far as they know it.
 
     Each committed batch keeps its number and its ids; a batch without a record becomes empty, and
-    its ids, unknown now, are free for a new segment.
+    its ids, unknown now, are free for a new segment. All in one write: a part of the order, left
+    by a kill, would pass for the whole.
     """
-    for index in range(max((r.segment for r in records), default=-1) + 1):
-        batches = {r.batch: sorted(r.all_ids) for r in records if r.segment == index}
-        pieces = [batches.get(b, []) for b in range(max(batches, default=-1) + 1)]
-        ids = np.array([i for piece in pieces for i in piece], dtype=np.int64)
-        if not len(ids):
-            raise DamagedFile(
-                f"{path}: is missing, and segment {index} has no record to rebuild it from; "
-                "restore the file from a copy"
-            )
-        append_segment(path, ids)
-        set_path(path, index, np.arange(len(ids)), np.cumsum([0, *map(len, pieces)]))
+    count = max((record.segment for record in records), default=-1) + 1
+    segments = [_rebuilt(path, index, records) for index in range(count)]
+
+    def fill(file: h5py.File) -> None:
+        for segment in segments:
+            group = file.require_group("segments").create_group(f"{segment.index:04d}")
+            for name in ("ids", "path", "offsets"):
+                _put(group, name, getattr(segment, name))
+
+    with _exclusive(Path(path)):
+        if segments and not Path(path).exists():  # no other run was first
+            _rewrite(Path(path), fill)
+
+
+def _rebuilt(path: Path, index: int, records: Sequence[Record]) -> Segment:
+    batches = {r.batch: sorted(r.all_ids) for r in records if r.segment == index}
+    pieces = [batches.get(b, []) for b in range(max(batches, default=-1) + 1)]
+    ids = np.array([i for piece in pieces for i in piece], dtype=np.int64)
+    if not len(ids):
+        raise DamagedFile(
+            f"{path}: is missing, and segment {index} has no record to rebuild it from; "
+            "restore the file from a copy"
+        )
+    segment = Segment(index, ids, np.arange(len(ids)), np.cumsum([0, *map(len, pieces)]))
+    _validate(segment)
+    return segment
 
 
 def _segment(index: int, group: h5py.Group) -> Segment:

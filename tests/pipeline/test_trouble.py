@@ -10,7 +10,7 @@ import pytest
 import yaml
 from runs import assert_same, assert_sound, committed, folder_of, samples, write_spec
 
-from storage import open_dataset, read_records
+from storage import append_segment, open_dataset, read_records, set_path
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -263,14 +263,26 @@ def test_finalise_rebuilds_the_manifest(rekrylov, spec, root):
     assert_sound(root)
 
 
-def test_an_order_of_other_samples_is_refused(rekrylov, spec, root):
+def test_a_lost_order_is_made_again(rekrylov, spec, finished, root):
     uncommit(root)
     folder_of(root).order.unlink()
-    done = rekrylov("solve", spec, "--root", root, "--set", "order.sort=none")
-    told_once(done, 3, "holds other samples than order.h5 says")
-    folder_of(root).order.unlink()  # the same command makes the same order
-    assert rekrylov("run", spec, "--root", root).code == 0
+    before = committed(root)
+    done = rekrylov("run", spec, "--root", root, "--set", "order.sort=none")
+    assert done.code == 0, done.text
+    assert {name: committed(root)[name] for name in before} == before
     assert_sound(root)
+    assert_same(samples(root), samples(finished))
+
+
+def test_an_order_of_other_samples_is_refused(rekrylov, spec, root):
+    uncommit(root)
+    order = folder_of(root).order
+    order.unlink()
+    append_segment(order, range(48))
+    set_path(order, 0, range(48), range(0, 49, 4))
+    for ranks in (None, 2):
+        done = rekrylov("solve", spec, "--root", root, ranks=ranks)
+        told_once(done, 3, "holds other samples than order.h5 says")
 
 
 def test_spaces_of_others_are_refused(rekrylov, spec, root):

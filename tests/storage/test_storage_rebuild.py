@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from storage import DamagedFile, Record, append_segment, read_order, rebuild_order, set_path
+from storage import (
+    DamagedFile,
+    Record,
+    append_segment,
+    files,
+    read_order,
+    rebuild_order,
+    set_path,
+)
 
 
 def record(segment, batch, ids, failures=()):
@@ -30,3 +38,20 @@ def test_no_records_no_file(tmp_path):
 def test_a_segment_that_left_no_record_is_said(tmp_path):
     with pytest.raises(DamagedFile, match="segment 0 has no record"):
         rebuild_order(tmp_path / "order.h5", [record(1, 0, [1])])
+
+
+def test_a_kill_leaves_no_half_of_an_order(tmp_path, monkeypatch):
+    """Half an order would pass for the whole: all segments come in one write."""
+    path, written = tmp_path / "order.h5", []
+    commit = files.commit_bytes
+
+    def killed(*args, **kwargs):
+        commit(*args, **kwargs)
+        written.append(len(read_order(path)))
+
+    monkeypatch.setattr(files, "commit_bytes", killed)
+    rebuild_order(path, [record(0, 0, [3, 1]), record(1, 0, [2])])
+    assert written == [2]
+    before = path.read_bytes()
+    rebuild_order(path, [record(0, 0, [7])])  # another run was first
+    assert path.read_bytes() == before
