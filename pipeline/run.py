@@ -52,11 +52,15 @@ def run(
         else:
             solve_on_ranks(spec_path, root, ranks, overrides, retry_failed)
     folder = data_folder(spec, root)
+    status = stages.status(spec, folder)
+    if status.missing:  # ranks that met damage end with the code of failed samples
+        raise SolveFailed(
+            f"{status.missing} samples are not solved; see the solve stage's message above", 3
+        )
     with _timed(seconds, "finalise"):
         found = stages.finalise(spec, folder)
     with _timed(seconds, "train"):
         report = stages.train(spec, folder) if found["stored"] else None
-    status = stages.status(spec, folder)
     return found | {"stage_seconds": seconds, "report": report, "missing": status.missing}
 
 

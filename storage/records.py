@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,10 @@ def read_records(folder: DataFolder, data_key: str | None = None) -> list[Record
     """
     root = os.fspath(folder.shards)
     found = sorted(folder.committed())
-    records = [read_record(Path(f"{root}/{s:04d}-{b:06d}.json")) for s, b in found]
+    records = []
+    for s, b in found:
+        with suppress(FileNotFoundError):  # taken back by another process meanwhile
+            records.append(read_record(Path(f"{root}/{s:04d}-{b:06d}.json")))
     expected = data_key if data_key is not None or not records else records[0].data_key
     for record in records:
         if record.data_key != expected:

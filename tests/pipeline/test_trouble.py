@@ -231,6 +231,15 @@ def test_damage_is_told_once(rekrylov, spec, root, damage):
     assert rekrylov("check", folder_of(root).path).code == 3
 
 
+def test_run_stops_at_damage_that_its_ranks_met(rekrylov, spec, root):
+    uncommit(root)
+    flip_value(folder_of(root).spaces, "mesh/points")
+    done = rekrylov("run", spec, "--root", root, "--ranks", "2")
+    told_once(done, 3, "4 samples are not solved; see the solve stage's message above")
+    assert "spaces.h5: hash of its content is" in done.out
+    assert "worst true residual" not in done.out
+
+
 def test_a_damaged_record_can_be_made_again(rekrylov, spec, finished, root):
     record = folder_of(root).record(0, 2)
     truncate(record)

@@ -88,7 +88,10 @@ def test_full_in_the_middle_of_a_shard(rekrylov, big, expected, disk, way):
     assert 0 < len(before) < 15
     assert not list(root.rglob("*.tmp"))
     again = rekrylov(*line, **options)
-    assert again.code == 4 and committed(root) == before
+    assert again.code == 4, again.text
+    now = committed(root)  # what one rank gave free may do for a shard of the other
+    assert {name: now[name] for name in before} == before
+    before = now
     status = rekrylov("status", big, "--root", root)
     assert status.code == 0 and f"{8 * len(before)} of 120 samples stored" in status.out
     place.remount("size=20m")
