@@ -14,6 +14,7 @@ MARKED = "REKRYLOV_MARKED_PROGRESS"
 """Environment variable: set by a parent that reads the marked lines and draws the bar itself."""
 
 _LINE_SECONDS = 2.0
+_SHORTEST = 0.1  # a rate over less than this many seconds says nothing
 _MARK = re.compile(r"@progress (\S+) (\d+) (\d+)$")
 
 
@@ -60,8 +61,10 @@ class _Lines:
         self._last = now
         if self._marked:
             text = f"@progress {self._name} {done} {self._total}"
+        elif now - self._start < _SHORTEST:
+            text = f"{self._name}: {done}/{self._total} {note}"
         else:
-            rate = done / max(now - self._start, 1e-9)
+            rate = done / (now - self._start)
             left = (self._total - done) / rate if rate > 0 else float("inf")
             text = f"{self._name}: {done}/{self._total}, {rate:.1f}/s, {left:.0f} s left {note}"
         print(text.rstrip(), file=sys.stderr, flush=True)
