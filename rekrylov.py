@@ -11,6 +11,10 @@ import storage  # noqa: F401 - refuses, with the fix, if DOLFINx was loaded befo
 
 _HOMES = {
     "pipeline.dataset_folder": ["data_folder"],
+    "pipeline.family": ["Family", "Output", "quantity"],
+    "pipeline.inputs": ["Coefficient", "ScalarCoefficient"],
+    "pipeline.manufactured": ["consistency", "manufactured_errors"],
+    "pipeline.models": ["SpaceSpec"],
     "pipeline.run": ["run"],
     "pipeline.spec": ["Spec", "data_key", "load_spec", "parse_spec"],
     "pipeline.spec_errors": ["SpecError"],

@@ -58,13 +58,12 @@ def run(ranks: int, overrides: list[str], place: str | None) -> dict[str, float]
 def _sorting(spec, folder) -> float:
     """Seconds of drawing the features and sorting them again."""
     from pipeline.ordering import sort_features
-    from pipeline.problem import sample_rng
-    from pipeline.stages.sample import sampler_of
+    from pipeline.sampler import Sampler
 
-    sampler = sampler_of(spec, SpaceTree(folder.spaces))
+    sampler = Sampler(spec, SpaceTree(folder.spaces))
     (segment,) = read_order(folder.order)
     start = time.perf_counter()
-    rows = [sampler.features(sample_rng(spec.seed, int(i)), 32) for i in segment.ids]
+    rows = [sampler.features(int(i), 32) for i in segment.ids]
     path = sort_features(np.array(rows), spec.order.sort)
     assert np.array_equal(path, segment.path)
     return time.perf_counter() - start
@@ -73,8 +72,8 @@ def _sorting(spec, folder) -> float:
 def verification(overrides: list[str]) -> float:
     """Milliseconds of one true residual: it is within the solve's time."""
     from pipeline.discretisation import Discretisation
-    from pipeline.problem import sample_rng
-    from pipeline.stages.sample import sampler_of, spaces_tree
+    from pipeline.sampler import Sampler
+    from pipeline.spaces import spaces_tree
     from pipeline.stages.solve import world
 
     world()
@@ -85,7 +84,7 @@ def verification(overrides: list[str]) -> float:
     spec = load_spec(SPEC, overrides)
     tree = spaces_tree(spec)
     there = Discretisation(spec, tree, MPI.COMM_SELF)
-    A, b = there.assemble(sampler_of(spec, tree).inputs(sample_rng(0, 0)))
+    A, b = there.assemble(Sampler(spec, tree).inputs(0))
     x, times = np.ones(A.getSize()[0]), []
     work = b.duplicate(), b.duplicate()
     for _ in range(50):

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.report import parser, report
 from pipeline.ordering import sort_features
-from pipeline.problem import sample_rng
+from pipeline.sampler import Sampler
+from pipeline.spaces import spaces_tree
 from pipeline.spec import load_spec
-from pipeline.stages.sample import sampler_of, spaces_tree
 from pipeline.stages.solve import world
 
 SPEC = Path(__file__).parents[1] / "examples" / "darcy.yaml"
@@ -50,12 +50,12 @@ def systems(spec: Any) -> Iterator[tuple[float, Any]]:
     from pipeline.discretisation import Discretisation
 
     tree = spaces_tree(spec)
-    sampler = sampler_of(spec, tree)
+    sampler = Sampler(spec, tree)
     there = Discretisation(spec, tree, MPI.COMM_SELF)
     ids = range(spec.samples)
-    features = np.array([sampler.features(sample_rng(spec.seed, i), 32) for i in ids])
+    features = np.array([sampler.features(i, 32) for i in ids])
     for i in sort_features(features, spec.order.sort):
-        inputs = sampler.inputs(sample_rng(spec.seed, int(i)))
+        inputs = sampler.inputs(int(i))
         start = time.perf_counter()
         A, b = there.assemble(inputs)
         yield time.perf_counter() - start, solvers.System(int(i), A, b, there.problem.free)

@@ -36,7 +36,8 @@ class CanonicalMap:
         """Prepare the two sparse maps. Collective.
 
         Args:
-            V: The space on a mesh that `mesh_from_tree` built from the stored mesh.
+            V: The space on a mesh that `mesh_from_tree` built from the stored mesh; also a
+                collapsed sub-space of a mixed one, with the table of the stand-alone space.
             table: The stored space: `dofmap` (nc, d), `cell_permutation_info` (nc), `dim`.
 
         Raises:

@@ -181,6 +181,22 @@ def schema(
     return ExitCode.OK
 
 
+@app.command()
+def families(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The catalogue of the docs.")
+    ] = False,
+) -> int:
+    """List the problem families of the package."""
+    from pipeline.family_reference import catalogue, summaries
+
+    if markdown:
+        print(catalogue(Path("examples")))
+    else:
+        output.print_families(summaries())
+    return ExitCode.OK
+
+
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line and exit with the code of `docs/design.md`."""
     os.environ.update(keep_python_signals(os.environ))  # before PETSc can take SIGTERM away

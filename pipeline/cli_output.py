@@ -13,6 +13,7 @@ from storage import DataFolder, StorageError, open_dataset, read_manifest
 __all__ = [
     "data_sets",
     "print_check",
+    "print_families",
     "print_list",
     "print_report",
     "print_run",
@@ -45,6 +46,11 @@ def print_status(status: Any, as_json: bool = False) -> None:
     )
     for reason, count in status.reasons.items():
         print(f"{count} failed: {reason}")
+
+
+def print_families(found: dict[str, str]) -> None:
+    """Print the families and what they solve."""
+    _print_rows("families", list(found.items()))
 
 
 def print_summary(found: dict[str, Any]) -> None:
@@ -151,8 +157,8 @@ def print_show(folder: DataFolder, as_json: bool) -> None:
     problem = manifest["problem"]
     rows: list[tuple[str, Any]] = [
         ("folder", folder.path),
-        ("problem", f"{problem['family']}: {problem['strong']} = 0"),
-        ("with", ", ".join(f"{k} = {v['value']}" for k, v in problem["symbols"].items())),
+        ("problem", f"{problem['family']}: {problem.get('description', problem['strong'])}"),
+        ("with", ", ".join(f"{k}: {_said(v)}" for k, v in problem["symbols"].items())),
         ("samples", f"{len(dataset)} stored, {len(manifest['failures'])} failed"),
     ]
     for name, field in dataset.fields.items():
@@ -162,3 +168,8 @@ def print_show(folder: DataFolder, as_json: bool) -> None:
     versions = manifest["provenance"]["versions"]
     rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items())))
     _print_rows(manifest["name"], rows)
+
+
+def _said(symbol: dict[str, Any]) -> str:
+    """A quantity's value, or the name of its law."""
+    return str(symbol["value"] if "value" in symbol else symbol["law"]["law"])

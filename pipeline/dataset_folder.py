@@ -5,8 +5,6 @@ from typing import Any
 
 import yaml
 
-from pipeline.families.darcy import Darcy
-from pipeline.problem import Family
 from pipeline.spec import Spec, data_key, load_spec, parse_spec
 from pipeline.spec_errors import SpecError
 from storage import (
@@ -21,7 +19,7 @@ from storage import (
 from storage.files import commit_bytes
 from storage.spaces import SpaceTree
 
-__all__ = ["data_folder", "existing", "family_of", "resolve", "save_run"]
+__all__ = ["data_folder", "existing", "resolve", "save_run"]
 
 
 def data_folder(spec: Spec, root: str | Path) -> DataFolder:
@@ -77,17 +75,19 @@ def existing(folder: DataFolder) -> DataFolder:
     return folder
 
 
-def family_of(spec: Spec) -> Family:
-    """Return the family at work."""
-    return Darcy(spec.problem)
-
-
 def save_run(folder: DataFolder, spec: Spec, stamp: str) -> None:
     """Keep the full spec of a run in `runs/<stamp>.yaml`, unless the last run had the same."""
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     runs = sorted(folder.runs.glob("*.yaml"))
     if not runs or runs[-1].read_bytes() != text.encode():
         commit_bytes(folder.runs / f"{stamp}.yaml", text.encode(), replace=False)
+    if spec.family_file is not None:
+        commit_bytes(_family_copy(folder), Path(spec.family_file).read_bytes(), replace=False)
+
+
+def _family_copy(folder: DataFolder) -> Path:
+    """The user's family file as the data set keeps it; its content is in the data key."""
+    return folder.runs / "family.py"
 
 
 def resolve(
@@ -117,7 +117,10 @@ def _last_run(folder: DataFolder) -> Any:
     runs = sorted(folder.runs.glob("*.yaml"))
     if runs:
         try:
-            return yaml.safe_load(runs[-1].read_text(encoding="utf-8"))
+            raw = yaml.safe_load(runs[-1].read_text(encoding="utf-8"))
+            if isinstance(raw, dict) and raw.get("family_file") and _family_copy(folder).exists():
+                raw["family_file"] = str(_family_copy(folder).resolve())
+            return raw
         except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise DamagedFile(f"{runs[-1]}: is no spec ({reason}); remove it") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import sympy  # slow to import, and most specs hold numbers only
 
-__all__ = ["ALLOWED_FUNCTIONS", "evaluate", "function", "number", "parse"]
+__all__ = ["ALLOWED_FUNCTIONS", "COORDINATES", "evaluate", "function", "number", "parse"]
 
 ALLOWED_FUNCTIONS = ("sin", "cos", "tan", "exp", "log", "sqrt", "sinh", "cosh", "tanh", "Abs")
 _OPERATORS = {
@@ -20,9 +20,10 @@ _OPERATORS = {
     ast.Pow: lambda a, b: a**b,
 }
 _MAX_LENGTH = 1000
+COORDINATES = ("x", "y", "z")
 
 
-def parse(text: str, symbols: tuple[str, ...] = ("x", "y")) -> "sympy.Expr":
+def parse(text: str, symbols: tuple[str, ...] = COORDINATES) -> "sympy.Expr":
     """Turn text like "sin(pi*x) + y**2" into a SymPy expression.
 
     Numbers, `pi`, the given symbols, + - * / ** and `ALLOWED_FUNCTIONS` are understood.
@@ -67,10 +68,18 @@ def evaluate(expr: "sympy.Expr", coordinates: Any, functions: Any) -> Any:
         expr: From `parse`.
         coordinates: Values of x, y (and z), in this order.
         functions: Module that has the functions: NumPy or UFL (whose logarithm is `ln`).
+
+    Raises:
+        ValueError: The expression uses a coordinate that the mesh does not have.
     """
     import sympy
 
-    symbols = sympy.symbols("x y z")[: len(coordinates)]
+    symbols = sympy.symbols(COORDINATES)[: len(coordinates)]
+    if beyond := sorted(str(symbol) for symbol in expr.free_symbols - set(symbols)):
+        raise ValueError(
+            f"{expr} uses {', '.join(beyond)}, but the mesh is in {len(symbols)}-D: "
+            f"only {', '.join(map(str, symbols))}"
+        )
     table = {name: getattr(functions, name, None) for name in ALLOWED_FUNCTIONS}
     table |= {"Abs": abs, "log": getattr(functions, "log", None) or functions.ln}
     return sympy.lambdify(symbols, expr, modules=[table])(*coordinates)

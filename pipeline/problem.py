@@ -1,16 +1,27 @@
-"""What a problem family provides: its fields, its statement, its samples, its systems."""
+"""The fields and quantities of a spec's problem on its mesh."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
-from numpy.typing import NDArray
 
-__all__ = ["Family", "FieldInfo", "Sampler", "sample_rng"]
+from pipeline.expressions import function
+from pipeline.family import Quantity
+from pipeline.inputs import is_field_law, is_law
+from pipeline.spec import Spec
 
-Array = NDArray[np.float64]
-Columns = dict[str, Array]
+__all__ = [
+    "FieldInfo",
+    "Parameter",
+    "expressions",
+    "input_fields",
+    "laws",
+    "output_fields",
+    "parameters",
+    "sample_rng",
+]
 
 
 @dataclass(frozen=True)
@@ -20,42 +31,80 @@ class FieldInfo:
     Attributes:
         name: Its name in a shard.
         role: "input" or "output".
-        space: UFL family and degree of its space.
+        space: UFL family, degree and shape of its space.
         units: Physical units, "1" where the problem has none.
         description: What it is.
     """
 
     name: str
     role: str
-    space: tuple[str, int]
+    space: tuple[str, int, tuple[int, ...]]
     units: str
     description: str
 
 
-class Sampler(Protocol):
-    """Draws the inputs of single samples; knows no DOLFINx."""
+@dataclass(frozen=True)
+class Parameter:
+    """A stored parameter.
 
-    def inputs(self, rng: Generator) -> Columns:
-        """Return the input columns of one sample, {"inputs/a": (dofs,), …}."""
+    Attributes:
+        name: Its name in a shard.
+        shape: () for a scalar, (k,) for a vector.
+        units: Physical units.
+        description: What it is.
+    """
 
-    def features(self, rng: Generator, count: int) -> Array:
-        """Return at most `count` features of the same sample, for sorting by similarity."""
+    name: str
+    shape: tuple[int, ...]
+    units: str
+    description: str
 
 
-class Family(Protocol):
-    """One PDE family with its spec."""
+def laws(spec: Spec) -> dict[str, Quantity]:
+    """Return the random quantities, by symbol, in the order in which they are drawn."""
+    return {q.symbol: q for q in spec.problem.quantities() if is_law(q.value)}
 
-    def fields(self) -> list[FieldInfo]:
-        """Return the stored fields, inputs first."""
 
-    def statement(self) -> dict[str, Any]:
-        """Return `manifest.problem`: the PDE as text that SymPy parses."""
+def input_fields(spec: Spec) -> list[FieldInfo]:
+    """Return the random fields, and the displacement of a moving mesh."""
+    found = [
+        FieldInfo(symbol, "input", q.value.space.key, q.units, f"{q.meaning} {symbol}")
+        for symbol, q in laws(spec).items()
+        if is_field_law(q.value)
+    ]
+    if spec.mesh.moves:
+        space = ("P", 1, (spec.mesh.gdim,))
+        text = "displacement of the reference mesh"
+        found.append(FieldInfo("displacement", "input", space, "m", text))
+    return found
 
-    def sampler(self, points: dict[str, Array]) -> Sampler:
-        """Return the sampler for inputs whose dofs are point values at `points[field]`."""
 
-    def discretise(self, spaces: dict[str, Any]) -> Any:
-        """Return the `meshes.LinearProblem` on the spaces of the fields. Collective."""
+def output_fields(spec: Spec) -> list[FieldInfo]:
+    """Return the output fields, in the order of the mixed problem."""
+    return [
+        FieldInfo(o.symbol, "output", o.space.key, o.units, f"{o.description} {o.symbol}")
+        for o in spec.problem.outputs(spec.mesh.gdim)
+    ]
+
+
+def parameters(spec: Spec) -> list[Parameter]:
+    """Return the random scalars and vectors that the forms depend on."""
+    return [
+        Parameter(symbol, _shape(q.value), q.units, f"{q.meaning} {symbol}")
+        for symbol, q in laws(spec).items()
+        if not is_field_law(q.value)
+    ]
+
+
+def expressions(spec: Spec) -> dict[str, Callable[[Any, Any], Any]]:
+    """Return the quantities that are the same for all samples, as functions of x."""
+    return {
+        q.symbol: function(str(q.value)) for q in spec.problem.quantities() if not is_law(q.value)
+    }
+
+
+def _shape(law: Any) -> tuple[int, ...]:
+    return () if law.size is None else (law.size,)
 
 
 def sample_rng(seed: int, sample: int) -> Generator:

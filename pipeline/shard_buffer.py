@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.chains import Batch
+from pipeline.march import Outcome
+from pipeline.problem import parameters
 from pipeline.spec import Spec, data_key
 from storage import DataFolder, ShardHeader, write_shard
 
@@ -20,11 +22,13 @@ class ShardBuffer:
 
     def __init__(self, spec: Spec, folder: DataFolder, spaces: Any, spaces_hash: str) -> None:
         self._spec, self._folder, self._hash = spec, folder, spaces_hash
-        fields = spaces["fields"]
-        self._output = next(name for name, f in fields.items() if f["role"] == "output")
         self._attributes = {
             f"{f['role']}s/{name}": {k: f[k] for k in ("space", "units", "description")}
-            for name, f in fields.items()
+            for name, f in spaces["fields"].items()
+        }
+        self._attributes |= {
+            f"parameters/{p.name}": {"units": p.units, "description": p.description}
+            for p in parameters(spec)
         }
         self._clear()
 
@@ -42,36 +46,38 @@ class ShardBuffer:
 
     def add(
         self,
-        solution: Any,
+        outcome: Outcome,
         inputs: dict[str, Array],
         seconds: dict[str, float],
-        values: Array | None,
+        outputs: dict[str, Array],
     ) -> None:
-        """Take the outcome of one system.
+        """Take the outcome of one sample.
 
         Args:
-            solution: The `solvers.Solution`.
+            outcome: How its solves went.
             inputs: Its input columns.
             seconds: Seconds of drawing and assembling.
-            values: Its canonical coefficients.
+            outputs: Its output columns, empty if it failed.
         """
         position = self._count
         self._count += 1
-        for name, value in {**seconds, "solve": solution.seconds}.items():
+        for name, value in {**seconds, "solve": outcome.seconds}.items():
             self._seconds[name] += value
-        if solution.ladder:
-            self._ladders[str(solution.id)] = list(solution.ladder)
-        if not solution.converged:
-            self._failures.append(_failure(solution))
+        if outcome.ladder:
+            self._ladders[str(outcome.id)] = list(outcome.ladder)
+        if not outcome.converged:
+            self._failures.append(_failure(outcome))
             return
+        rho = outcome.residuals
         row: dict[str, Any] = {
-            "samples/id": solution.id,
+            "samples/id": outcome.id,
             "samples/order": position,
-            "solve/iterations": solution.iterations,
-            "solve/true_residual": solution.true_residual,
-            "solve/reason": int(solution.reason),
-            "solve/seconds": solution.seconds,
-            f"outputs/{self._output}": values,
+            "solve/iterations": outcome.iterations,
+            "solve/systems": outcome.systems,
+            "solve/true_residual": rho[0] if len(rho) == 1 else np.array(rho),
+            "solve/reason": outcome.code,
+            "solve/seconds": outcome.seconds,
+            **outputs,
             **inputs,
         }
         for name, value in row.items():
@@ -105,16 +111,17 @@ _TYPES: dict[str, Any] = {
     "samples/id": np.int64,
     "samples/order": np.int64,
     "solve/iterations": np.int32,
+    "solve/systems": np.int32,
     "solve/reason": np.int32,
 }
 
 
-def _failure(solution: Any) -> dict[str, Any]:
+def _failure(outcome: Outcome) -> dict[str, Any]:
     return {
-        "id": solution.id,
-        "reason": solution.reason.text,
-        "code": int(solution.reason),
-        "true_residual": solution.true_residual,
-        "iterations": solution.iterations,
-        "ladder": list(solution.ladder),
+        "id": outcome.id,
+        "reason": outcome.reason,
+        "code": outcome.code,
+        "true_residual": outcome.residuals[-1],
+        "iterations": outcome.iterations,
+        "ladder": outcome.ladder,
     }

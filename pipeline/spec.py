@@ -7,25 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
-from pipeline.families.darcy import DarcySpec
+from pipeline.domains import DomainSpec
+from pipeline.families import BuiltIn
+from pipeline.inputs import DesignSpec, is_law
 from pipeline.models import SpecModel, identity
 from pipeline.operators.config import TrainConfig
 from pipeline.spec_errors import SpecError, mistakes
+from pipeline.user_family import find_family
 from storage import FORMAT
 
 __all__ = ["Spec", "data_key", "load_spec", "parse_spec"]
-
-
-class UnitSquareSpec(SpecModel):
-    """The unit square in triangles: `resolution`² squares, each cut in two or four."""
-
-    domain: Literal["unit_square"]
-    resolution: Annotated[int, Field(ge=1, le=4096)] = Field(description="Squares along a side.")
-    diagonal: Literal["right", "left", "crossed"] = Field(
-        "right", description='How squares are cut; "crossed" makes four triangles.'
-    )
 
 
 class OrderSpec(SpecModel):
@@ -76,7 +69,9 @@ class StrategySpec(SpecModel):
 class SolveSpec(SpecModel):
     """How the systems are solved."""
 
-    strategy: StrategySpec = Field(StrategySpec(), description="The solver strategy.")
+    strategy: StrategySpec | None = Field(
+        None, description="The solver strategy; left out: the family's."
+    )
     ranks_per_solve: Annotated[int, Field(ge=1)] = Field(
         1, description="MPI ranks that share one system; 1 farms the samples out."
     )
@@ -117,8 +112,12 @@ class Spec(SpecModel):
     name: str = Field(description="Name of the data set, the start of its folder's name.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of all samples.")
     samples: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Number of samples.")
-    problem: DarcySpec = Field(description="The PDE family and its parameters.")
-    mesh: UnitSquareSpec = Field(description="Domain and mesh.")
+    family_file: str | None = Field(
+        None, description="A Python file with a family of your own, beside the spec."
+    )
+    problem: BuiltIn = Field(description="The PDE family and its parameters.")
+    mesh: DomainSpec = Field(description="Domain and mesh.")
+    design: DesignSpec = Field(DesignSpec(), description="How random scalars are spread.")
     rtol: Annotated[float, Field(gt=0, lt=1)] = Field(
         1e-8, description="Largest true residual of a stored sample, relative."
     )
@@ -141,7 +140,8 @@ class Spec(SpecModel):
     @model_validator(mode="after")
     def _dtype_holds_rtol(self) -> "Spec":
         # Rounding u to float32 leaves a residual of about ε h⁻² / 10 (measured on Darcy).
-        least = 6e-9 * self.mesh.resolution**2 * self.problem.output_space.degree**2
+        degree = max(o.space.degree for o in self.problem.outputs(self.mesh.gdim)) or 1
+        least = 6e-9 * (degree / (self.mesh.mesh_size or 1.0)) ** 2
         if self.dtype == "float32" and self.rtol < max(least, 1e-6):
             raise ValueError(
                 f"dtype: float32 cannot hold rtol = {self.rtol:g} on this mesh; allowed: "
@@ -149,11 +149,41 @@ class Spec(SpecModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _family_fits_mesh(self) -> "Spec":
+        self.problem.check_mesh(self.mesh.gdim)
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_random(self) -> "Spec":
+        random = any(is_law(quantity.value) for quantity in self.problem.quantities())
+        if self.samples > 1 and not random and not self.mesh.moves:
+            raise ValueError(
+                "problem: nothing in it is random, all samples would be the same; give one of "
+                + ", ".join(repr(quantity.symbol) for quantity in self.problem.quantities())
+                + " a law, such as {law: lognormal}"
+            )
+        return self
+
+    @property
+    def strategy(self) -> StrategySpec:
+        """The solver strategy: the spec's, or the family's."""
+        return self.solve.strategy or StrategySpec(**self.problem.STRATEGY)
+
 
 def data_key(spec: Spec) -> str:
     """Return the SHA-256 (hex) of what determines sample i, and of nothing else."""
-    what = {"format": FORMAT, "seed": spec.seed, "rtol": spec.rtol, "dtype": spec.dtype}
+    what: dict[str, Any] = {
+        "format": FORMAT,
+        "seed": spec.seed,
+        "rtol": spec.rtol,
+        "dtype": spec.dtype,
+    }
     what |= {"problem": identity(spec.problem), "mesh": identity(spec.mesh)}
+    if spec.design.kind != "random":
+        what["design"] = identity(spec.design)
+    if spec.family_file is not None:
+        what["family_file"] = hashlib.sha256(Path(spec.family_file).read_bytes()).hexdigest()
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -172,19 +202,32 @@ def load_spec(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> 
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError([f"{path}: cannot be read ({reason}); give a YAML file"]) from None
-    return parse_spec(_load_yaml(text, str(path)), overrides)
+    return parse_spec(_load_yaml(text, str(path)), overrides, Path(path).parent)
 
 
-def parse_spec(raw: Any, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
-    """Validate a spec given as plain data. See `load_spec`."""
+def parse_spec(raw: Any, overrides: list[str] | tuple[str, ...] = (), base: Path = Path()) -> Spec:
+    """Validate a spec given as plain data; paths in it are relative to `base`. See `load_spec`."""
     if not isinstance(raw, dict):
         raise SpecError([f"the spec is {type(raw).__name__}; expected keys with values"])
     for text in overrides:
         _override(raw, text)
+    model = _model_of(raw, base)
     try:
-        return Spec.model_validate(raw)
+        return model.model_validate(raw, context={"base": base})
     except ValidationError as error:
-        raise SpecError(mistakes(error, Spec)) from None
+        raise SpecError(mistakes(error, model)) from None
+
+
+def _model_of(raw: dict[str, Any], base: Path) -> type[Spec]:
+    """The spec's model: with the user's family in it, if there is one."""
+    problem, file = raw.get("problem"), raw.get("family_file")
+    if isinstance(file, str):
+        file = raw["family_file"] = str((base / file).resolve())
+    tag = problem.get("family") if isinstance(problem, dict) else None
+    family = find_family(tag, file if isinstance(file, str) else None)
+    if family is None:
+        return Spec
+    return create_model("Spec", __base__=Spec, problem=(family, Field(description="The family.")))
 
 
 class _Loader(yaml.SafeLoader):

@@ -34,9 +34,8 @@ def _line(item: dict[str, Any], root: type[BaseModel]) -> str:
     if kind == "missing":
         return f"{where}: missing; {_describe(model, path[-1])}"
     if kind == "union_tag_invalid":
-        return f"{where}.{context['discriminator'].strip(chr(39))}: got {context['tag']!r}; " + (
-            f"allowed: {context['expected_tags']}"
-        )
+        key = context["discriminator"].strip("'()")
+        return f"{where}.{key}: got {context['tag']!r}; " + (f"allowed: {context['expected_tags']}")
     if kind == "union_tag_not_found":
         return f"{where}: missing key {context['discriminator']}, which says what kind it is"
     if kind in ("model_type", "model_attributes_type"):
@@ -82,10 +81,13 @@ def tag_of(model: type[BaseModel]) -> str | None:
     return None
 
 
+_WRAPPERS = (typing.Union, types.UnionType, typing.Annotated, dict, list, tuple)
+
+
 def models_within(annotation: Any) -> list[type[BaseModel]]:
     """The models within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+    if typing.get_origin(annotation) in _WRAPPERS:
         return [m for arg in typing.get_args(annotation) for m in models_within(arg)]
     return []

@@ -6,12 +6,15 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from pipeline.spec import Spec
 from pipeline.spec_errors import models_within, tag_of
 
 __all__ = ["reference"]
+
+_KEYS = ("family", "domain", "law", "kind")
+"""The keys that say which member of a union is meant."""
 
 
 def reference() -> str:
@@ -24,18 +27,24 @@ def reference() -> str:
 def _collect(model: type[BaseModel], path: str, parts: dict[str, type[BaseModel]]) -> None:
     parts[path] = model
     for name, field in model.model_fields.items():
-        found = models_within(field.annotation)
-        for each in found:
-            tag = f" ({tag_of(each)})" if len(found) > 1 else ""
+        for each in models_within(field.annotation):
             if each not in parts.values():
-                prefix = "" if path == "the spec" else path.partition(" (")[0] + "."
-                _collect(each, f"{prefix}{name}{tag}", parts)
+                prefix = "" if path == "the spec" else path + "."
+                _collect(each, _tagged(each) or f"{prefix}{name}", parts)
+
+
+def _tagged(model: type[BaseModel]) -> str | None:
+    """What a spec says to choose a member of a union, `law: lognormal`."""
+    for name, field in model.model_fields.items():
+        if name in _KEYS and len(typing.get_args(field.annotation)) == 1:
+            return f"{name}: {tag_of(model)}"
+    return None
 
 
 def _section(name: str, model: type[BaseModel]) -> str:
     about = (model.__doc__ or "").strip()
     rows = [_row(key, field) for key, field in model.model_fields.items()]
-    title = name if name == "the spec" else f"`{name}`"
+    title = "the spec" if name == "the spec" else f"`{name}`"
     head = f"## {title[0].upper() + title[1:]}\n\n{_unindented(about)}\n"
     return "\n".join([head, "| key | default | meaning |", "|---|---|---|", *rows, ""])
 
@@ -55,7 +64,7 @@ def _default(field: FieldInfo) -> str:
         return "*required*"
     if isinstance(value, BaseModel):
         return "see below"
-    return f"`{json.dumps(value)}`"
+    return f"`{json.dumps(to_jsonable_python(value))}`"
 
 
 def _allowed(field: FieldInfo) -> str:

@@ -167,7 +167,8 @@ class _Chain:
 
     def _climb(self, system: System, ladder: list[str]) -> _Attempt:
         """The strategy, a fresh start, a direct solve: the first that is verified. Collective."""
-        first = self._attempt(system, self.strategy, self.previous)
+        previous = None if system.increment else self.previous
+        first = self._attempt(system, self.strategy, previous)
         best = first
         if first.note:
             ladder.append(first.note)
@@ -217,20 +218,21 @@ class _Chain:
     ) -> _Attempt:
         """Solve, round, verify; go on from x with a tighter tolerance where ρ is too large."""
         A, b, free = system.A, system.b, system.free
+        rtol = self.rtol if system.rtol is None else system.rtol
         method.start(A, b, free, previous)
-        goal, rho, iterations = SAFETY * self._scale(b, free), np.inf, 0
+        goal, rho, iterations = SAFETY * rtol * self._scale(b, free), np.inf, 0
         notes: list[str] = []
         for _ in range(TIGHTENINGS + 1):
             reason = method.run(A, b, goal)
             iterations += method.iterations
             x = method.x.getArray(readonly=True).astype(self.dtype)
             before, rho = rho, true_residual(A, b, x, free, self.dtype, self.work)
-            if rho <= self.rtol:
+            if rho <= rtol:
                 method.succeeded(iterations)
                 return _Attempt(x, Reason.CONVERGED, iterations, rho, ", ".join(notes))
             if reason != Reason.CONVERGED or not rho <= 0.5 * before:
                 break
-            goal *= 0.5 * min(1.0, self.rtol / rho)
+            goal *= 0.5 * min(1.0, rtol / rho)
             notes.append("tightened")
         if reason == Reason.CONVERGED:
             reason = Reason.STAGNATED if np.isfinite(rho) else Reason.NOT_FINITE
@@ -239,11 +241,11 @@ class _Chain:
         return _Attempt(x, reason, iterations, rho, ", ".join(notes))
 
     def _scale(self, b: PETSc.Vec, free: NDArray[np.bool_] | None) -> float:
-        """The residual norm that is wanted: rtol·‖b_free‖, rtol if that is zero. Collective."""
+        """What the residual is relative to: ‖b_free‖, 1 if that is zero. Collective."""
         values = b.getArray(readonly=True)
         values = values if free is None else values[free]
         norm = float(np.sqrt(all_sum(self.comm, np.array([values @ values]))[0]))
-        return self.rtol * (norm if norm > 0 else 1.0)
+        return norm if norm > 0 else 1.0
 
 
 def _outcome(attempt: _Attempt) -> str:

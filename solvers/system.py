@@ -79,12 +79,16 @@ class System:
         A: (n, n) matrix; rows of constrained dofs are identity rows.
         b: (n,) lifted right-hand side with the Dirichlet values in the constrained rows.
         free: (n_local,) mask of the owned dofs that are not constrained; None: all are free.
+        rtol: Bound on its true residual; None: the stream's.
+        increment: The unknown is an increment (of Newton's method): no guess from another system.
     """
 
     id: int
     A: PETSc.Mat
     b: PETSc.Vec
     free: NDArray[np.bool_] | None = None
+    rtol: float | None = None
+    increment: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,6 +23,7 @@ from storage.errors import (
     StorageFull,
 )
 from storage.folder import FORMAT, DataFolder
+from storage.function import StoredFunction
 from storage.manifest import build_manifest, read_manifest
 from storage.order import (
     Segment,
@@ -53,6 +54,7 @@ __all__ = [
     "ShardHeader",
     "StorageError",
     "StorageFull",
+    "StoredFunction",
     "append_segment",
     "build_manifest",
     "check_dataset",

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dataset_folder import existing, family_of
+from pipeline.dataset_folder import existing
 from pipeline.provenance import provenance
 from pipeline.spec import Spec, data_key
+from pipeline.statement import statement
 from storage import DataFolder, StorageError, build_manifest, open_dataset, read_records
 
 __all__ = ["finalise", "summary"]
@@ -32,11 +33,12 @@ def finalise(spec: Spec, folder: DataFolder) -> dict[str, Any]:
         "data_key": data_key(spec),
         "rtol": spec.rtol,
         "spec": spec.model_dump(mode="json"),
-        "problem": family_of(spec).statement(),
+        "problem": statement(spec),
         "provenance": provenance(),
         "licence": spec.licence,
         "citation": spec.citation,
-        "strategy": spec.solve.model_dump(mode="json"),
+        "strategy": spec.solve.model_dump(mode="json")
+        | {"strategy": spec.strategy.model_dump(mode="json")},
         "timings": _timings(records),
     }
     build_manifest(

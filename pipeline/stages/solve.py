@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain as chain_
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,21 @@ from pipeline.collective import on_root, together
 from pipeline.dataset_folder import data_folder
 from pipeline.discretisation import Discretisation
 from pipeline.interrupt import StopFlag, interrupted, stoppable
-from pipeline.problem import sample_rng
+from pipeline.march import March, Outcome
 from pipeline.progress import Task, progress
+from pipeline.sampler import Sampler
 from pipeline.shard_buffer import ShardBuffer
 from pipeline.spec import Spec, data_key
 from pipeline.spec_errors import SpecError
 from pipeline.stages.order import order
-from pipeline.stages.sample import sample, sampler_of
+from pipeline.stages.sample import sample
 from storage import DataFolder, read_spaces, spaces_hash
 
 __all__ = ["check_groups", "solve", "strategy_of", "world"]
 
 Columns = dict[str, NDArray[np.float64]]
+Finished = tuple[Outcome, Columns, dict[str, float]]
+"""A sample's outcome, its input columns as stored, and seconds of drawing and assembling."""
 
 
 def solve(
@@ -100,7 +104,7 @@ def strategy_of(spec: Spec, ranks: int) -> Any:
     from solvers.strategy import check_ranks
 
     try:
-        strategy = Strategy(**spec.solve.strategy.model_dump())
+        strategy = Strategy(**spec.strategy.model_dump())
         check_ranks(strategy, ranks)
     except ValueError as error:
         raise SpecError([f"solve.strategy: {error}"]) from None
@@ -135,59 +139,85 @@ def _solve_chain(
     systems = _Systems(spec, spaces, chain, comm, stop)
     buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))  # its clock starts
     strategy = strategy_of(spec, comm.size)
-    stream = solve_stream(systems, strategy, rtol=spec.rtol, comm=comm, dtype=np.dtype(spec.dtype))
+    dtype = np.dtype(spec.dtype if spec.problem.LINEAR else "float64")  # increments aren't stored
+    stream = solve_stream(systems, strategy, rtol=spec.rtol, comm=comm, dtype=dtype)
     batches = iter(chain)
     batch = next(batches)
     with closing(stream):
-        for solution in stream:
-            values = systems.discretisation.canonical(solution.x)
-            if comm.rank == 0:
-                buffer.add(solution, *systems.pending.pop(solution.id), values)
-                if len(buffer) == len(batch.ids):
-                    buffer.commit(batch)
-                    batch = next(batches, batch)
-                counter.add(not solution.converged)
+        for solution in chain_(stream, [None]):  # samples refused at the end have no solution
+            if solution is not None:
+                systems.receive(solution)
+            for outcome, inputs, seconds in systems.finished():
+                outputs = systems.discretisation.columns(outcome) if outcome.converged else {}
+                if comm.rank == 0:
+                    buffer.add(outcome, inputs, seconds, outputs)
+                    if len(buffer) == len(batch.ids):
+                        buffer.commit(batch)
+                        batch = next(batches, batch)
+                    counter.add(not outcome.converged)
 
 
 class _Systems:
-    """The iterator of a chain's systems.
+    """The iterator of a chain's systems: of each sample in turn, those that its march yields.
 
     Attributes:
-        discretisation: The group's mesh, spaces and assembler.
-        pending: Per id of a system that was yielded: its input columns as stored, and the
-            seconds spent on drawing and assembling it. The consumer takes them out.
+        discretisation: The group's mesh, spaces and problem.
     """
 
     def __init__(
         self, spec: Spec, spaces: Any, chain: list[Batch], comm: Any, stop: StopFlag
     ) -> None:
         self.discretisation = Discretisation(spec, spaces, comm)
-        self.pending: dict[int, tuple[Columns, dict[str, float]]] = {}
-        self._sampler = sampler_of(spec, spaces)
+        self._inputs: Columns = {}
+        self._seconds: dict[str, float] = {}
+        self._finished: list[Finished] = []
+        self._sampler = Sampler(spec, spaces)
         self._spec, self._chain, self._comm, self._stop = spec, chain, comm, stop
+        self._march: March | None = None
+        self._next: Any = None
 
     def __iter__(self) -> Iterator[Any]:
-        from solvers import System
-
         for batch in self._chain:
             for i in batch.ids:
                 if self._asked_to_stop():
                     return
-                start = time.perf_counter()
-                inputs = self._draw(int(i))
-                drawn = time.perf_counter()
-                A, b = self.discretisation.assemble(inputs)
-                seconds = {"draw": drawn - start, "assemble": time.perf_counter() - drawn}
-                if self._comm.rank == 0:
-                    self.pending[int(i)] = (inputs, seconds)
-                yield System(int(i), A, b, self.discretisation.problem.free)
+                self._begin(int(i))
+                while self._next is not None:
+                    yield self._next
+
+    def _begin(self, i: int) -> None:
+        """Draw sample i, assemble its first system."""
+        start = time.perf_counter()
+        self._inputs = self._draw(i)
+        self._seconds = {"draw": time.perf_counter() - start, "assemble": 0.0}
+        self._march = self.discretisation.march(i, self._inputs)
+        self._advance(None)
+
+    def receive(self, solution: Any) -> None:
+        """Take the solution of the last system."""
+        self._advance(solution)
+
+    def _advance(self, solution: Any) -> None:
+        """Go on to the sample's next system, or to its end."""
+        assert self._march is not None
+        start = time.perf_counter()
+        try:
+            self._next = self._march.send(solution)
+        except StopIteration as end:
+            self._next = None
+            self._finished.append((end.value, self._inputs, self._seconds))
+        self._seconds["assemble"] += time.perf_counter() - start
+
+    def finished(self) -> list[Finished]:
+        """Return the samples that came to their end since the last call, in order."""
+        finished, self._finished = self._finished, []
+        return finished
 
     def _draw(self, i: int) -> Columns:
         """The inputs of sample i, rounded to their storage type before they are assembled."""
-        drawn = self._sampler.inputs(sample_rng(self._spec.seed, i))
         return {
             name: values.astype(self._spec.dtype).astype(np.float64)
-            for name, values in drawn.items()
+            for name, values in self._sampler.inputs(i).items()
         }
 
     def _asked_to_stop(self) -> bool:

@@ -12,8 +12,11 @@ from meshes import (
     mesh_tree,
     space_tree,
 )
+from tests.meshes.space_cases import cube
+from tests.meshes.space_cases import shuffled as shuffled_cells
 
 # isort: split
+import basix.ufl
 import dolfinx.mesh
 from dolfinx import fem
 from mpi4py import MPI
@@ -69,6 +72,32 @@ def fem_inner(u):
     return ufl.inner(u, u) * ufl.dx
 
 
+# Sub-fields of mixed spaces, and the stand-alone spaces they are stored in.
+MIXED = [
+    (SpaceName("P", 2, (2,)), SpaceName("P", 1)),  # Taylor–Hood
+    (SpaceName("RT", 2), SpaceName("DG", 1)),
+    (SpaceName("MINI", 1, (2,)), SpaceName("P", 1)),
+    (SpaceName("P", 3), SpaceName("N1curl", 2)),
+]
+
+
+def check_mixed(tree, names, comm):
+    """Collapsed sub-spaces of a mixed space have the canonical coefficients of `names`."""
+    serial, mesh = mesh_from_tree(MPI.COMM_SELF, tree), mesh_from_tree(comm, tree)
+    parts = [make_space(mesh, name) for name in names]
+    W = fem.functionspace(mesh, basix.ufl.mixed_element([V.ufl_element() for V in parts]))
+    w = fem.Function(W)
+    for i, name in enumerate(names):
+        alone = make_space(serial, name)
+        sub, dofs = W.sub(i).collapse()
+        canonical = CanonicalMap(sub, space_tree(alone))
+        w.sub(i).interpolate(interpolant(sub))
+        values = w.x.array[np.asarray(dofs)]
+        gathered = comm.bcast(canonical.to_canonical(values))
+        assert np.abs(gathered - interpolant(alone).x.array).max() < 1e-13
+        assert np.abs(canonical.from_canonical(gathered) - values).max() < 1e-13
+
+
 # Each launch of mpiexec costs seconds: one launch checks every space.
 @pytest.mark.parallel([1, 2, 3])
 def test_every_space_on_shuffled_vertices():
@@ -76,6 +105,17 @@ def test_every_space_on_shuffled_vertices():
         check(shuffled(UnitSquare(5)), name, MPI.COMM_WORLD)
     for name in [SpaceName("N1curl", 2), SpaceName("RT", 2), SpaceName("P", 3)]:
         check(shuffled(Cube()), name, MPI.COMM_WORLD)
+    for cell in ("quadrilateral", "hexahedron"):
+        for name in [SpaceName("Q", 3), SpaceName("RT", 2), SpaceName("N1curl", 2)]:
+            check(shuffled_cells(cube(cell)), name, MPI.COMM_WORLD)
+    for name in [SpaceName("CR", 1), SpaceName("MINI", 1, (3,)), SpaceName("N1curl", 1)]:
+        check(shuffled(Cube()), name, MPI.COMM_WORLD)
+
+
+@pytest.mark.parallel([1, 2, 3])
+def test_sub_fields_of_mixed_spaces():
+    for names in MIXED:
+        check_mixed(shuffled(UnitSquare(4)), names, MPI.COMM_WORLD)
 
 
 def test_another_table_is_refused():

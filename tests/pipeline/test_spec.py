@@ -32,7 +32,10 @@ def mistakes(*overrides):
     ("override", "expected"),
     [
         ("problem.coefficient.law=cubic", ["problem.coefficient.law", "'cubic'", "two_phase"]),
-        ("problem.coefficient.high=3", ["problem.coefficient.high", "unknown key", "mean, field"]),
+        (
+            "problem.coefficient.high=3",
+            ["problem.coefficient.high", "unknown key", "mean, clip, field"],
+        ),
         ("problem.coefficient.field.alpha=0", ["problem.coefficient.field.alpha", "got 0"]),
         ("mesh.resolution=ten", ["mesh.resolution", "'ten'"]),
         ("samples=0", ["samples", "got 0", "greater than or equal to 1"]),
@@ -45,7 +48,8 @@ def mistakes(*overrides):
         ("splits.train=0.95", ["splits", "1.15"]),
         ("dtype=float32", ["float32", "1e-08", "float64"]),
         ("problem.coefficient={law: two_phase, high: .inf}", ["coefficient.high", "finite", "inf"]),
-        ("problem.coefficient=5", ["problem.coefficient", "got 5", "law, mean"]),
+        ("problem.coefficient=5", ["problem", "nothing in it is random", "law"]),
+        ("problem.coefficient=[5]", ["problem.coefficient", "[5]", "law"]),
         ("problem.source=(9**64)**64", ["problem.source", "too large"]),
         ("colour=1", ["colour", "unknown key", "samples"]),
         ("samples", ["--set samples", "key=value"]),
@@ -121,7 +125,7 @@ def test_the_key_is_what_determines_the_data():
 
 def test_the_key_does_not_depend_on_how_values_are_written():
     written = {
-        "problem": BASE["problem"] | {"source": 1, "input_space": {"family": "P", "degree": 1}}
+        "problem": BASE["problem"] | {"source": 1, "output_space": {"family": "P", "degree": 1}}
     }
     assert data_key(spec(**written)) == data_key(spec())
     swapped = {"problem": BASE["problem"] | {"source": "y + x"}}
@@ -129,7 +133,7 @@ def test_the_key_does_not_depend_on_how_values_are_written():
 
 
 def test_a_revision_of_a_part_changes_the_key(monkeypatch):
-    from pipeline.fields import CosineFieldSpec
+    from pipeline.inputs import CosineFieldSpec
 
     key = data_key(spec())
     monkeypatch.setattr(CosineFieldSpec, "REVISION", 2)

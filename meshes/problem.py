@@ -1,0 +1,298 @@
+"""Variational problems, linear and nonlinear, stationary and marching, assembled in place.
+
+Find w ∈ W (one space, or a product of several), w = g on parts of the boundary, with
+
+    F(w; v) = 0    for all v ∈ W that vanish there.
+
+F depends on coefficients: functions in finite-element spaces, constants, expressions in x.
+"""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import dolfinx.fem.petsc as fem_petsc
+import numpy as np
+import ufl
+from dolfinx import fem
+from dolfinx.fem import Function, FunctionSpace
+from dolfinx.mesh import Mesh
+from mpi4py import MPI
+from numpy.typing import NDArray
+from petsc4py import PETSc
+
+from meshes.calculus import UflCalculus, make_space_of
+from meshes.dirichlet import DirichletData
+from meshes.expressions import Pointwise, expression_on
+from meshes.forms import compiled_form
+from meshes.spaces import SpaceName, make_space
+
+__all__ = ["Data", "Formulation", "Problem"]
+
+Array = NDArray[np.float64]
+
+
+class Formulation(Protocol):
+    """What states a problem; a family of `pipeline` is one."""
+
+    LINEAR: Any
+    QUADRATURE: Any
+
+    def weak(self, q: Any, u: Any, v: Any, c: Any) -> Any:
+        """Return F(u; v); u and v are tuples where there are several outputs."""
+
+    def conditions(self, q: Any, c: Any) -> list[Any]:
+        """Return the Dirichlet conditions."""
+
+    def initial(self, q: Any, c: Any) -> Any:
+        """Return u at the start, of a marching problem; else None."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What F depends on, by symbol.
+
+    Attributes:
+        fields: Symbol → the space of a function.
+        parameters: Symbol → shape of a constant.
+        expressions: Symbol → an expression in x, the same for all samples.
+    """
+
+    fields: dict[str, FunctionSpace] = field(default_factory=dict)
+    parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    expressions: dict[str, Pointwise] = field(default_factory=dict)
+
+
+class Problem:
+    """Assembles F, its derivative, or the linear system of one problem, for one sample at a time.
+
+    Rows and columns of constrained dofs are the identity. A matrix whose data have not changed
+    is not assembled again, so its PETSc state tells a solver that nothing has to be set up.
+
+    Attributes:
+        names: The output fields.
+        w: The present solution, a function of W.
+        parts: Output name → (its own space, local dofs of W of its local dofs).
+        free: Mask over the owned dofs of W: True where w is not constrained.
+        A: The matrix; overwritten by the next assembly.
+        b: The vector; overwritten by the next assembly.
+        q: The calculus.
+    """
+
+    def __init__(
+        self,
+        form: Formulation,
+        mesh: Mesh,
+        facets: dict[str, NDArray],
+        outputs: dict[str, SpaceName],
+        data: Data,
+    ) -> None:
+        """Compile forms, allocate A and b. Collective.
+
+        Raises:
+            ValueError: A space doesn't exist on the cells, or a boundary part in the mesh.
+        """
+        self.names, self._form = list(outputs), form
+        spaces = [make_space(mesh, name) for name in outputs.values()]
+        self.W = spaces[0]
+        if len(spaces) > 1:
+            self.W = make_space_of(mesh, [V.ufl_element() for V in spaces])
+        self.parts = _parts(self.W, self.names)
+        self.w, self._before = Function(self.W), Function(self.W)
+        self.q = UflCalculus(mesh, facets, form.QUADRATURE)
+        self._functions = {name: Function(V) for name, V in data.fields.items()}
+        self._constants: dict[str, Any] = {
+            name: fem.Constant(mesh, np.zeros(shape)) for name, shape in data.parameters.items()
+        }
+        known = {name: expression_on(mesh, f) for name, f in data.expressions.items()}
+        self._c = SimpleNamespace(**self._functions, **self._constants, **known)
+        self._geometry = np.array(mesh.geometry.x)
+        self._state: dict[str, Array] = {}
+        self._fresh_matrix = False
+        self._compile()
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh."""
+        return self.W.mesh
+
+    @property
+    def comm(self) -> MPI.Comm:
+        """The communicator that shares the problem."""
+        return self.W.mesh.comm
+
+    @property
+    def linear(self) -> bool:
+        """Whether F is affine in w."""
+        return bool(self._form.LINEAR)
+
+    def _compile(self) -> None:
+        q, form, c, v = self.q, self._form, self._c, ufl.TestFunction(self.W)
+        self._start = form.initial(q, c)
+        if self._start is not None:
+            q.previous = self._split(self._before)
+        if self.linear:
+            unknown = ufl.TrialFunction(self.W)
+            F = form.weak(q, self._split(unknown), self._split(v), c)
+            bilinear, right = ufl.system(F)
+            if right is None or right.empty():
+                right = ufl.inner(fem.Constant(self.mesh, np.zeros(v.ufl_shape)), v) * ufl.dx
+        else:
+            right = form.weak(q, self._split(self.w), self._split(v), c)
+            bilinear = ufl.derivative(right, self.w)
+        self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
+        self._a, self._L = compiled_form(bilinear), compiled_form(right)
+        varying = [*self._functions.values(), *self._constants.values(), q.load]
+        self.dirichlet = DirichletData(
+            self.W, self.names, form.conditions(q, c), q.facets, {id(f) for f in varying}
+        )
+        self.free = self.dirichlet.free
+        self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
+        self.b: PETSc.Vec = fem_petsc.create_vector(self.W)
+
+    def space_of(self, field: str) -> FunctionSpace:
+        """Return the space of a field that F depends on, or of the displacement."""
+        return self._functions[field].function_space
+
+    def _split(self, w: Any) -> Any:
+        return w if len(self.names) == 1 else ufl.split(w)
+
+    # --- the data of a sample ---
+
+    def set(self, values: dict[str, Array]) -> None:
+        """Set coefficients and constants. Collective.
+
+        Args:
+            values: Symbol → local coefficients (owned and ghost), or the value of a constant.
+                "displacement", a vector field in P1, is added to the vertices of the mesh.
+        """
+        changed = {name for name, value in values.items() if self._is_new(name, value)}
+        dirty = any(self._touches_matrix(name) for name in changed)
+        flags = np.array([bool(changed), dirty])
+        if self.comm.size > 1:
+            self.comm.Allreduce(MPI.IN_PLACE, flags, MPI.LOR)
+        for name in changed:
+            self._state[name] = np.array(values[name], dtype=float)
+            if name in self._functions:
+                self._functions[name].x.array[:] = values[name]
+            else:
+                self._constants[name].value = values[name]
+        if "displacement" in changed:
+            self._move()
+        self._fresh_matrix = self._fresh_matrix and not flags[1]
+        if flags[0]:
+            self.dirichlet.update()
+
+    def _is_new(self, name: str, value: Array) -> bool:
+        return name not in self._state or not np.array_equal(self._state[name], value)
+
+    def _touches_matrix(self, name: str) -> bool:
+        if name == "displacement":
+            return True
+        known: Any = self._functions.get(name, self._constants.get(name))
+        return id(known) in self._in_matrix
+
+    def _move(self) -> None:
+        """Put the vertices where the displacement takes them. Not collective."""
+        d, geometry = self._functions["displacement"], self.mesh.geometry
+        nodes, dofs = np.asarray(geometry.dofmaps[0]), d.function_space.dofmap.list
+        moved = self._geometry[:, : geometry.dim].copy()
+        moved[nodes.ravel()] += d.x.array.reshape(-1, geometry.dim)[dofs.ravel()]
+        geometry.x[:, : geometry.dim] = moved
+
+    def set_load(self, fraction: float) -> None:
+        """Set the load of a continuation. Collective."""
+        self.q.load.value = fraction
+        self.dirichlet.update()
+
+    def set_time(self, time: float, dt: float) -> None:
+        """Set time and step of a marching problem. Not collective."""
+        self._fresh_matrix = self._fresh_matrix and self.q.dt.value == dt
+        self.q.time.value, self.q.dt.value = time, dt
+
+    # --- the solution ---
+
+    def lift(self) -> None:
+        """Set w to zero, and to g where it is constrained. Collective."""
+        self.w.x.array[:] = 0.0
+        self.dirichlet.apply(self.w)
+
+    def accept(self, x: NDArray[np.floating]) -> None:
+        """Set w to owned values; constrained dofs get exactly their data. Collective."""
+        self.w.x.array[: len(x)] = x
+        self.w.x.scatter_forward()
+        self.dirichlet.apply(self.w)
+
+    def start(self) -> None:
+        """Set w and the solution at the time before to the initial condition. Collective."""
+        parts = [self._start] if len(self.names) == 1 else list(self._start)
+        for (V, dofs), value in zip(self.parts.values(), parts, strict=True):
+            part = Function(V)
+            part.interpolate(fem.Expression(value, V.element.interpolation_points))
+            self.w.x.array[dofs] = part.x.array
+        self.w.x.scatter_forward()
+        self.remember()
+
+    def remember(self) -> None:
+        """Take w for the solution at the time before. Not collective."""
+        self._before.x.array[:] = self.w.x.array
+
+    # --- assembly ---
+
+    def assemble(self) -> tuple[PETSc.Mat, PETSc.Vec]:
+        """Return A and the lifted b of a linear problem. Collective.
+
+        b_free = L − A_fD g, b_constrained = g.
+        """
+        self._matrix()
+        self._vector()
+        fem_petsc.apply_lifting(self.b, [self._a], bcs=[self.dirichlet.bcs])
+        self.b.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)  # type: ignore[arg-type]
+        for bc in self.dirichlet.bcs:
+            bc.set(self.b.array_w)
+        return self.A, self.b
+
+    def newton_system(self) -> tuple[PETSc.Mat, PETSc.Vec]:
+        """Return J = F′(w) and b = −F(w), zero in constrained rows. Collective."""
+        self.residual()
+        self.b.scale(-1.0)
+        self._fresh_matrix = False
+        self._matrix()
+        return self.A, self.b
+
+    def residual(self) -> float:
+        """Assemble b = F(w) of a nonlinear problem; return ‖F(w)‖₂ over free dofs. Collective."""
+        self._vector()
+        self.b.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)  # type: ignore[arg-type]
+        self.b.array_w[~self.free] = 0.0
+        return float(self.b.norm())  # type: ignore[arg-type]
+
+    def _matrix(self) -> None:
+        if self._fresh_matrix:
+            return
+        self.A.zeroEntries()
+        fem_petsc.assemble_matrix(self.A, self._a, bcs=self.dirichlet.bcs)  # type: ignore[misc,arg-type]
+        self.A.assemble()
+        self._fresh_matrix = True
+
+    def _vector(self) -> None:
+        with self.b.localForm() as local:
+            local.set(0.0)
+        fem_petsc.assemble_vector(self.b, self._L)  # type: ignore[arg-type]
+
+    def has_finite_source(self) -> bool:
+        """Whether F is finite for the present data, at w = 0 if it is linear. Collective."""
+        finite = bool(np.isfinite(fem.assemble_vector(self._L).array).all())
+        return self.comm.allreduce(finite, op=MPI.LAND)
+
+
+def _parts(W: FunctionSpace, names: list[str]) -> dict[str, tuple[FunctionSpace, NDArray]]:
+    if len(names) == 1:
+        imap = W.dofmap.index_map
+        size = (imap.size_local + imap.num_ghosts) * W.dofmap.bs
+        return {names[0]: (W, np.arange(size))}
+    found = {}
+    for i, name in enumerate(names):
+        V, dofs = W.sub(i).collapse()
+        found[name] = (V, np.asarray(dofs))
+    return found
