@@ -124,11 +124,14 @@ def _nearest(W: FunctionSpace, sub: FunctionSpace, V: FunctionSpace, point: NDAr
     target = np.zeros(3)
     target[: len(point)] = point
     distance = np.round(np.linalg.norm(x - target, axis=1), 12)
-    order = np.lexsort((*np.round(x, 12).T, distance))[:1].astype(np.int32)
-    found = [(distance[i], tuple(x[i]), int(imap.local_to_global(order)[0])) for i in order]
+    place = np.round(x, 12)
+    order = np.lexsort((*place.T[::-1], distance))[:1].astype(np.int32)
+    found = [(distance[i], tuple(place[i]), int(imap.local_to_global(order)[0])) for i in order]
     best = min(sum(W.mesh.comm.allgather(found), []))
     local = imap.global_to_local(np.array([best[-1]]))
     chosen = local[local >= 0].astype(np.int32)  # ghosts too
     if sub is W:
         return chosen
-    return [np.asarray(sub.collapse()[1])[chosen].astype(np.int32), chosen]
+    block = np.arange(V.dofmap.bs, dtype=np.int32)
+    unrolled = (chosen[:, None] * V.dofmap.bs + block).ravel()
+    return [np.ravel(sub.collapse()[1])[unrolled].astype(np.int32), unrolled]

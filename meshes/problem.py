@@ -31,6 +31,9 @@ __all__ = ["Data", "Formulation", "Problem"]
 
 Array = NDArray[np.float64]
 
+_GENERIC = 0.7
+"""Value of data before the first sample: not 0, which forms may divide by."""
+
 
 class Formulation(Protocol):
     """What states a problem; a family of `pipeline` is one."""
@@ -102,8 +105,11 @@ class Problem:
         self.q = UflCalculus(mesh, facets, form.QUADRATURE)
         self._functions = {name: Function(V) for name, V in data.fields.items()}
         self._constants: dict[str, Any] = {
-            name: fem.Constant(mesh, np.zeros(shape)) for name, shape in data.parameters.items()
+            name: fem.Constant(mesh, np.full(shape, _GENERIC))
+            for name, shape in data.parameters.items()
         }
+        for name, function in self._functions.items():
+            function.x.array[:] = 0.0 if name == "displacement" else _GENERIC
         known = {name: expression_on(mesh, f) for name, f in data.expressions.items()}
         self._c = SimpleNamespace(**self._functions, **self._constants, **known)
         self._geometry = np.array(mesh.geometry.x)
@@ -142,7 +148,7 @@ class Problem:
             bilinear = ufl.derivative(right, self.w)
         self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
         self._a, self._L = compiled_form(bilinear), compiled_form(right)
-        varying = [*self._functions.values(), *self._constants.values(), q.load]
+        varying = [*self._functions.values(), *self._constants.values(), q.load, q.time]
         self.dirichlet = DirichletData(
             self.W, self.names, form.conditions(q, c), q.facets, {id(f) for f in varying}
         )
@@ -206,9 +212,14 @@ class Problem:
         self.dirichlet.update()
 
     def set_time(self, time: float, dt: float) -> None:
-        """Set time and step of a marching problem. Not collective."""
-        self._fresh_matrix = self._fresh_matrix and self.q.dt.value == dt
-        self.q.time.value, self.q.dt.value = time, dt
+        """Set time and step of a marching problem. Collective.
+
+        A step that differs from the last one by rounding only is the same step.
+        """
+        if abs(dt - float(self.q.dt.value)) > 1e-12 * dt:
+            self.q.dt.value, self._fresh_matrix = dt, False
+        self.q.time.value = time
+        self.dirichlet.update()
 
     # --- the solution ---
 
@@ -294,5 +305,5 @@ def _parts(W: FunctionSpace, names: list[str]) -> dict[str, tuple[FunctionSpace,
     found = {}
     for i, name in enumerate(names):
         V, dofs = W.sub(i).collapse()
-        found[name] = (V, np.asarray(dofs))
+        found[name] = (V, np.ravel(dofs))
     return found

@@ -158,7 +158,7 @@ def print_show(folder: DataFolder, as_json: bool) -> None:
     rows: list[tuple[str, Any]] = [
         ("folder", folder.path),
         ("problem", f"{problem['family']}: {problem.get('description', problem['strong'])}"),
-        ("with", ", ".join(f"{k}: {_said(v)}" for k, v in problem["symbols"].items())),
+        ("with", ", ".join(f"{k}: {text}" for k, v in problem["symbols"].items() if (text := _said(v)))),
         ("samples", f"{len(dataset)} stored, {len(manifest['failures'])} failed"),
     ]
     for name, field in dataset.fields.items():
@@ -171,5 +171,5 @@ def print_show(folder: DataFolder, as_json: bool) -> None:
 
 
 def _said(symbol: dict[str, Any]) -> str:
-    """A quantity's value, or the name of its law."""
-    return str(symbol["value"] if "value" in symbol else symbol["law"]["law"])
+    """A quantity's value, or the name of its law; nothing for other symbols."""
+    return str(symbol["value"]) if "value" in symbol else symbol.get("law", {}).get("law", "")

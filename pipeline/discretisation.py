@@ -69,6 +69,8 @@ class Discretisation:
         self._parameters = {p.name for p in parameters(spec)}
         self._positive = [q.symbol for q in spec.problem.quantities() if q.positive]
         self._mesh = {k: spaces["mesh"][k] for k in ("points", "cells", "cell_type")}
+        if spec.mesh.moves:
+            self._nodes = np.asarray(tables[fields["displacement"]["space"]]["dofmap"])
         self._times = spec.problem.times()
 
     def set(self, columns: Columns) -> None:
@@ -117,8 +119,9 @@ class Discretisation:
             return None
         import meshes
 
-        points, cells = self._mesh["points"], self._mesh["cells"]
-        moved = points + displacement.reshape(points.shape)
+        points, cells = self._mesh["points"], np.asarray(self._mesh["cells"])
+        moved = np.array(points)
+        moved[cells.ravel()] += displacement.reshape(points.shape)[self._nodes.ravel()]
         try:
             meshes.check_quality(moved, cells, str(self._mesh["cell_type"]), points)
         except meshes.MeshError as error:
@@ -128,7 +131,9 @@ class Discretisation:
     def columns(self, outcome: Outcome) -> Columns:
         """Return the output columns of an outcome on rank 0, {} elsewhere. Collective."""
         found: dict[str, list[Array]] = {}
-        for state in outcome.states:
+        for k, state in enumerate(outcome.states):
+            if self._times:
+                self.problem.set_time(self._times[k], float(self.problem.q.dt.value))
             self.problem.accept(state)
             for name, values in self._canonical().items():
                 found.setdefault(f"outputs/{name}", []).append(values)

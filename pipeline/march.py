@@ -112,7 +112,7 @@ def _linear(problem: Any, outcome: Outcome) -> Any:
 
 def _newton(problem: Any, outcome: Outcome, rtol: float, dtype: DTypeLike, warm: bool) -> Any:
     """Newton with backtracking; where it fails, with the load applied in ever more steps."""
-    loads = 1
+    loads, known = 1, len(outcome.residuals)
     while True:
         if not warm or loads > 1:
             problem.lift()
@@ -122,13 +122,14 @@ def _newton(problem: Any, outcome: Outcome, rtol: float, dtype: DTypeLike, warm:
             if not (yield from _newton_at_load(problem, outcome, target, dtype)):
                 break
         else:
+            outcome.residuals[known:] = outcome.residuals[-1:]
             return True
         if loads == _MOST_LOADS or outcome.systems > 20 * _MOST_LOADS:
             return False
         loads *= 4
         outcome.ladder.append(f"{loads} load steps after: {outcome.reason}")
         outcome.reason = None
-        outcome.residuals.clear()
+        del outcome.residuals[known:]
 
 
 def _newton_at_load(problem: Any, outcome: Outcome, rtol: float, dtype: DTypeLike) -> Any:

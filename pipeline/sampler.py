@@ -37,7 +37,7 @@ class Sampler:
         mesh: Any = spec.mesh
         self._samples = spec.samples
         self._seed, self._mesh, self._morph = spec.seed, mesh, mesh.morph if mesh.moves else None
-        self._points = np.asarray(spaces["mesh"]["points"]) if self._morph else None
+        self._points = _dof_points(spaces, "displacement") if self._morph else None
         fields = {f.name for f in input_fields(spec)}
         self._samplers: dict[str, Any] = {}
         for symbol, q in laws(spec).items():
@@ -108,6 +108,10 @@ class Sampler:
         return latent, moved
 
 
+def _dof_points(spaces: Any, field: str) -> Array:
+    return np.asarray(spaces["spaces"][spaces["fields"][field]["space"]]["points"])
+
+
 def _where(spaces: Any, symbol: str) -> Where:
     """The places of a field's dofs, and the P1 space beside it."""
     name = spaces["fields"][symbol]["space"]
@@ -117,4 +121,4 @@ def _where(spaces: Any, symbol: str) -> Where:
         grams = spaces["spaces"]["P1"]["grams"]
         return P1Tables(grams["mass"], grams["stiffness"], space.get("from_P1"))
 
-    return Where(np.asarray(space["points"]), vertices.min(axis=0), vertices.max(axis=0), p1)
+    return Where(_dof_points(spaces, symbol), vertices.min(axis=0), vertices.max(axis=0), p1)

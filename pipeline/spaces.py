@@ -64,6 +64,8 @@ def _tree(spec: Spec) -> dict[str, Any]:
         }
         for f in fields
     }
+    if times := spec.problem.times():
+        tree["times"] = np.array(times)
     if derivatives := meshes.derivatives_tree(made):
         tree["derivatives"] = derivatives
     if len(levels) > 1:

@@ -1,8 +1,10 @@
 """`manifest.problem`: the PDE as text that SymPy parses, made from the family's own forms."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
+from pipeline.expressions import number
 from pipeline.inputs import is_field_law
 from pipeline.problem import input_fields, laws, parameters
 from pipeline.spec import Spec
@@ -12,6 +14,14 @@ __all__ = ["statement"]
 
 TRACES = {"RT": "normal", "BDM": "normal", "N1curl": "tangential", "N2curl": "tangential"}
 """Of vectors in these spaces only this part is fixed on the boundary."""
+
+
+_COMMON = {
+    "h": {"units": "m", "meaning": "diameter of a cell", "kind": "mesh"},
+    "dt": {"units": "s", "meaning": "length of the time step", "kind": "time"},
+    "t": {"units": "s", "meaning": "time", "kind": "time"},
+} | {f"n_{a}": {"units": "1", "meaning": "outward normal", "kind": "mesh"} for a in "xyz"}
+"""What forms may speak of besides a family's quantities."""
 
 
 def statement(spec: Spec) -> dict[str, Any]:
@@ -34,7 +44,7 @@ def statement(spec: Spec) -> dict[str, Any]:
     c = _symbols(spec, q)
     start = family.initial(q, c)
     weak = family.weak(q, _single(u), _single(v), c)
-    return {
+    said = {
         "family": family.family,
         "description": (type(family).__doc__ or "").strip().splitlines()[0],
         "dimension": dim,
@@ -48,6 +58,13 @@ def statement(spec: Spec) -> dict[str, Any]:
         "symbols": _meanings(spec),
         "parameters": {n: m for n, m in _meanings(spec).items() if m["kind"] == "parameter"},
     }
+    text = " ".join([*said["strong"], *(term["integrand"] for term in said["weak"])])
+    words = set(re.findall(r"[A-Za-z_]\w*", text))
+    said["symbols"] |= {name: meaning for name, meaning in _COMMON.items() if name in words}
+    for o in outputs if start is not None else []:
+        meaning = {"units": o.units, "meaning": f"{o.symbol} at the time before", "kind": "time"}
+        said["symbols"][f"{o.symbol}_before"] = meaning
+    return said
 
 
 def _symbols(spec: Spec, q: Any) -> SimpleNamespace:
@@ -62,7 +79,7 @@ def _symbols(spec: Spec, q: Any) -> SimpleNamespace:
     made = {}
     for quantity in spec.problem.quantities():
         symbol = quantity.symbol
-        if symbol in fields:
+        if symbol in fields or (symbol not in shapes and number(str(quantity.value)) is None):
             made[symbol] = unknown(symbol, q.coordinates)
         elif shapes.get(symbol):
             made[symbol] = sympy.Matrix(sympy.symbols(f"{symbol}_0:{shapes[symbol][0]}"))

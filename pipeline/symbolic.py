@@ -15,7 +15,7 @@ AXES = "xyz"
 
 
 def unknown(name: str, coordinates: list[sp.Symbol], shape: tuple[int, ...] = ()) -> Any:
-    """Return the function `name`(x, …): a scalar, or a column of components `name`_x, …"""
+    """Return the function `name`(x, …): a scalar, or a column of components `name`_x, … of them."""
     if not shape:
         return sp.Function(name)(*coordinates)
     labels = AXES if shape[0] <= 3 else [str(i) for i in range(shape[0])]
@@ -44,7 +44,8 @@ class SymbolicCalculus:
     Attributes:
         dim: Number of coordinates.
         x, n: Coordinates and outward normal, as columns.
-        h, dt, time, load: Symbols.
+        h, dt, time: Symbols.
+        load: 1.
         previous: The solution at the time before.
     """
 
@@ -53,7 +54,8 @@ class SymbolicCalculus:
         self.coordinates = list(sp.symbols(" ".join(AXES[:dim]) + ","))
         self.x = sp.Matrix(self.coordinates)
         self.n = sp.Matrix([sp.Symbol(f"n_{a}") for a in AXES[:dim]])
-        self.h, self.dt, self.time, self.load = sp.symbols("h dt t load")
+        self.h, self.dt, self.time = sp.symbols("h dt t")
+        self.load = sp.Integer(1)  # the problem is the one under its whole load
         self.previous: Any = None
         self.parts: list[str] = []
 

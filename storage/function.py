@@ -7,14 +7,17 @@ transformation T, the element's map F (docs/format.md). No MPI and no DOLFINx is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.elements import StoredElement, inverse, shape_functions
 
-__all__ = ["StoredFunction"]
+if TYPE_CHECKING:
+    from storage.dataset import Dataset
+
+__all__ = ["StoredFunction", "moved_mesh", "stored_function"]
 
 type Array = NDArray[np.float64]
 
@@ -27,10 +30,19 @@ class StoredFunction:
     """A function from the tables of `spaces.h5` and its canonical coefficients.
 
     `u(points)` finds the cells; `u.evaluate(cells, reference_points)` is told them.
+
+    Attributes:
+        mesh: the mesh it lives on.
+        space: its space.
+        time: at which it is the solution, None without a time axis.
     """
 
     def __init__(
-        self, mesh: Mapping[str, Any], space: Mapping[str, Any], coefficients: Array
+        self,
+        mesh: Mapping[str, Any],
+        space: Mapping[str, Any],
+        coefficients: Array,
+        time: float | None = None,
     ) -> None:
         """Make the function.
 
@@ -38,6 +50,7 @@ class StoredFunction:
             mesh: The stored `mesh`: `points`, `cells`, `cell_type`.
             space: The stored space.
             coefficients: (dim) canonical coefficients.
+            time: Of a solution in time.
 
         Raises:
             ValueError: The number of coefficients is not the space's.
@@ -47,6 +60,7 @@ class StoredFunction:
                 f"coefficients of shape {np.shape(coefficients)}; the space has "
                 f"{int(space['dim'])}: give one sample, at one time"
             )
+        self.mesh, self.space, self.time = mesh, space, time
         self._kind = str(mesh["cell_type"])
         self._vertices = np.asarray(mesh["points"])[np.asarray(mesh["cells"])]
         self._element = StoredElement(space)
@@ -120,6 +134,44 @@ class StoredFunction:
         if not affine:
             X[np.abs(step).max(axis=1) > 1e-10] = np.nan
         return X
+
+
+def stored_function(dataset: Dataset, name: str, row: int, step: int = -1) -> StoredFunction:
+    """Return a field of one sample, on the mesh of that sample; see `Dataset.function`."""
+    fields = dataset.fields
+    if name not in fields:
+        raise KeyError(f"{name!r} is none of the fields {list(fields)}")
+    values, mesh, time = dataset.read(name, row), dataset.mesh, None
+    if "displacement" in dataset.inputs and name != "displacement":
+        space = dataset.spaces[fields["displacement"].space]
+        mesh = moved_mesh(mesh, space, dataset.read("displacement", row))
+    if values.ndim == 2:
+        kept = np.arange(len(values))
+        if "times_mask" in dataset.columns:
+            kept = np.flatnonzero(dataset.read("times_mask", row))
+        if not -len(kept) <= step < len(kept):
+            raise IndexError(f"step {step} of {name!r}: sample {row} has {len(kept)} time steps")
+        times = dataset.read("times", row) if "times" in dataset.columns else dataset.times
+        time = None if times is None else float(times[kept[step]])
+        values = values[kept[step]]
+    return StoredFunction(mesh, dataset.spaces[fields[name].space], values, time)
+
+
+def moved_mesh(
+    mesh: Mapping[str, Any], space: Mapping[str, Any], displacement: Array
+) -> dict[str, Any]:
+    """Return the reference mesh with its points moved by a displacement in P1.
+
+    Args:
+        mesh: The stored mesh.
+        space: The stored space of the displacement.
+        displacement: (dim) its coefficients.
+    """
+    points, cells = np.array(mesh["points"], dtype=float), np.asarray(mesh["cells"])
+    moves = np.asarray(displacement, dtype=float).reshape(-1, points.shape[1])
+    points[cells] += moves[np.asarray(space["dofmap"])]  # equal for all cells at a vertex
+    kept = ("cell_type", "gdim", "tdim", "cells")
+    return {key: mesh[key] for key in kept} | {"points": points}
 
 
 class _Bins:

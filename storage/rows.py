@@ -1,4 +1,4 @@
-"""Reading some rows of an HDF5 data set into some rows of an array."""
+"""Which rows are meant, and reading some rows of an HDF5 data set into some rows of an array."""
 
 from __future__ import annotations
 
@@ -8,7 +8,32 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["read_rows"]
+__all__ = ["Rows", "is_single", "read_rows", "row_index"]
+
+type Rows = int | slice | npt.ArrayLike
+
+
+def is_single(rows: Rows) -> bool:
+    """Return True if one position is meant, and no axis of samples."""
+    return not isinstance(rows, slice) and np.ndim(rows) == 0
+
+
+def row_index(rows: Rows, n: int) -> npt.NDArray[np.int64]:
+    """Return the positions (k) that a position, slice, index array or mask means among `n`.
+
+    Raises:
+        IndexError: one is not below `n`.
+    """
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(n))
+    index = np.asarray(rows)
+    if index.dtype == bool:
+        index = np.flatnonzero(index)
+    index = np.atleast_1d(index.astype(np.int64))
+    wrong = (index < -n) | (index >= n)
+    if wrong.any():
+        raise IndexError(f"sample {index[wrong][0]} of {n}")
+    return index % max(1, n)
 
 
 def read_rows(

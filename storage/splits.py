@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from storage.errors import FormatMismatch, StorageError
 from storage.ids import IdArray
 
-__all__ = ["DEFAULT_FRACTIONS", "split_ids", "split_values"]
+__all__ = ["DEFAULT_FRACTIONS", "RULE", "members_of", "split_ids", "split_values"]
+
+RULE = "splitmix64"
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -55,6 +60,39 @@ def split_ids(
     u = split_values(array, seed)
     bounds = zip(fractions, pairwise(edges), strict=True)
     return {name: array[(low <= u) & (u < high)] for name, (low, high) in bounds}
+
+
+def members_of(
+    name: str, n: int | None, ids: IdArray, rule: Mapping[str, Any] | None, path: Path
+) -> IdArray:
+    """Return the ids of one split by the rule of a manifest, or exactly the first `n` of them.
+
+    Args:
+        name: of the split.
+        n: how many; None for all.
+        ids: of the samples that are stored.
+        rule: `splits` of the manifest, None if it has none.
+        path: of the data set, for messages.
+
+    Raises:
+        StorageError: there is no rule.
+        FormatMismatch: it is a rule that this version doesn't know.
+        KeyError: there is no such split.
+        ValueError: the split has fewer than `n` samples.
+    """
+    if rule is None:
+        raise StorageError(f"{path}: has no splits; run `rekrylov finalise`")
+    if rule["rule"] != RULE:
+        raise FormatMismatch(
+            f"{path}: is split by {rule['rule']!r}, this package knows {RULE!r}; "
+            "use the version that wrote it"
+        )
+    if name not in rule["fractions"]:
+        raise KeyError(f"split {name!r} is not one of {list(rule['fractions'])}")
+    members = split_ids(ids, rule["seed"], rule["fractions"])[name]
+    if n is not None and n > len(members):
+        raise ValueError(f"split {name!r} has {len(members)} samples, {n} were asked for")
+    return members[:n]
 
 
 def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -20,6 +20,7 @@ class Flow(Family):
     stable pair: Taylor–Hood, P2 × P1, or MINI, P1 with a bubble × P1.
     """
 
+    family: str
     viscosity: ScalarCoefficient = quantity("mu", "dynamic viscosity", 1e-3, units="Pa s")
     force_x: Coefficient = quantity("f_x", "body force along x", 0.0, units="N/m^3")
     force_y: Coefficient = quantity("f_y", "body force along y", 0.0, units="N/m^3")

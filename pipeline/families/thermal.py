@@ -65,18 +65,18 @@ class Thermal(_Block):
 
 
 class ThermalNonlinear(_Block):
-    """−∇·((1 + β T) K ∇T) = f in Ω, T = T_l and T = T_r on the two sides `held`, no flux elsewhere.
+    """−∇·((1 + α T) K ∇T) = f in Ω, T = T_l and T = T_r on the two sides `held`, no flux elsewhere.
 
-    K as for `thermal`; k is the conductivity at T = 0. Weak form: ∫ (1 + β T) K ∇T·∇v − f v dx = 0
-    for all v that vanish on the two sides. It is a problem of conduction while 1 + β T > 0.
+    K as for `thermal`; k is the conductivity at T = 0. Weak form: ∫ (1 + α T) K ∇T·∇v − f v dx = 0
+    for all v that vanish on the two sides. It is a problem of conduction while 1 + α T > 0.
     """
 
     family: Literal["thermal_nonlinear"]
-    slope: Coefficient = quantity("beta", "relative change of the conductivity", units="1/K")
+    slope: Coefficient = quantity("alpha", "relative change of the conductivity", units="1/K")
 
     LINEAR: ClassVar[bool] = False
     STRATEGY: ClassVar[dict[str, Any]] = {"ksp": "gmres", "pc": "ilu"}
 
     def conduct(self, q: Any, u: Any, c: Any) -> Any:
-        """(1 + β T) K ∇T [W/m²]."""
-        return (1 + c.beta * u) * super().conduct(q, u, c)
+        """(1 + α T) K ∇T [W/m²]."""
+        return (1 + c.alpha * u) * super().conduct(q, u, c)

@@ -60,7 +60,8 @@ def test_the_two_phase_coefficient_has_two_values_on_cells():
 
 def test_the_statement_parses_and_is_the_equation():
     said = statement(make(source="x*y", boundary="x"))
-    x, y, f = sympy.symbols("x y f")
+    x, y = sympy.symbols("x y")
+    f = sympy.Function("f")(x, y)
     a, u = sympy.Function("a")(x, y), sympy.Function("u")(x, y)
     exact_a, exact_u = 1 + x * y, sympy.sin(sympy.pi * x) * sympy.exp(y) + x
     right = -sum(sympy.diff(exact_a * sympy.diff(exact_u, s), s) for s in (x, y))
@@ -72,4 +73,4 @@ def test_the_statement_parses_and_is_the_equation():
     gradients = sum(a * sympy.diff(u, s) * sympy.diff(v, s) for s in (x, y))
     assert sympy.simplify(weak - (gradients - f * v)) == 0
     assert said["symbols"]["f"]["value"] == "x*y"
-    assert [(b["type"], b["expression"]) for b in said["boundary"]] == [("dirichlet", ["u - (g)"])]
+    assert [(b["type"], b["expression"]) for b in said["boundary"]] == [("dirichlet", ["u - (g(x, y))"])]

@@ -51,7 +51,7 @@ def test_the_real_system_is_the_complex_one():
     expected = np.zeros(len(real), dtype=complex)
     expected[free] = spla.spsolve(A, (real + 1j * imaginary)[free])
     for name, part in (("u_re", expected.real), ("u_im", expected.imag)):
-        dofs = problem.parts[name][1]
+        dofs = problem.parts[name][1].ravel()
         np.testing.assert_allclose(problem.w.x.array[dofs], part, atol=1e-9)
 
 

@@ -28,9 +28,9 @@ def nonlinear(degree=1, **more):
 
 
 @pytest.mark.parametrize("kind", [make, nonlinear])
-@pytest.mark.parametrize("build, n", [(square, 4), (cube, 4)])
-def test_weak_and_strong_form_are_one(build, n, kind):
-    assert consistency(kind(ratio="2 + x", angle="y", source="x"), *build(n)) < 1e-9
+@pytest.mark.parametrize("build", [square, cube])
+def test_weak_and_strong_form_are_one(build, kind):
+    assert consistency(kind(ratio="2 + x", angle="y", source="x"), *build(4)) < 1e-9
 
 
 @pytest.mark.parametrize("kind", [make, nonlinear])
@@ -113,9 +113,10 @@ def test_without_a_slot_the_profile_is_linear():
 
 
 def test_with_a_sloping_conductivity_kirchhoffs_transform_is_linear():
-    """T + β T²/2 is linear in x; on this mesh even P1 has it exactly in the nodes."""
+    """T + β T²/2 is linear in x; on squares even P1 has it exactly in the nodes."""
     beta = 0.008
-    problem = problem_of(nonlinear(conductivity=3.0, slope=beta), *square(8))
+    there = square(8, cell="quadrilateral")
+    problem = problem_of(nonlinear(conductivity=3.0, slope=beta), *there)
     outcome = solve(problem)
     x, T = problem.W.tabulate_dof_coordinates(), problem.w.x.array
     theta = [t + beta * t**2 / 2 for t in SIDES.values()]
