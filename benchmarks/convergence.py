@@ -8,6 +8,7 @@ held against theory from both sides.
 """
 
 import itertools
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,14 @@ from benchmarks.report import parser, report
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WITHIN = 0.15
 CELLS = {  # dimension, cell → cells a side, short and long
-    (2, "triangle"): ((6, 12, 24), (8, 16, 32, 64)),
-    (2, "quadrilateral"): ((6, 12, 24), (8, 16, 32, 64)),
-    (3, "tetrahedron"): ((2, 4, 8), (3, 6, 12)),
+    (2, "triangle"): ((8, 16, 32), (12, 24, 48, 96)),
+    (2, "quadrilateral"): ((8, 16, 32), (12, 24, 48, 96)),
+    (3, "tetrahedron"): ((2, 4, 8), (4, 6, 9)),
+}
+FINER = {  # where elasticity, with sides of both kinds, is not yet in its asymptotic range
+    "elasticity P1 tetrahedron": (12, 16, 20),
+    "elasticity P2 tetrahedron": (6, 9, 12),
+    "elasticity P1 triangle": (12, 24, 48),
 }
 
 
@@ -52,23 +58,33 @@ def cases(wanted: list[str] | None = None, thorough: bool = False) -> Iterator[C
         if wanted is not None and tag not in wanted:
             continue
         problem = load_spec(EXAMPLES / f"{tag.replace('_', '-')}.yaml").problem
-        for chosen in itertools.product(*family.SPACES.values()):
-            spaces = dict(zip(family.SPACES, chosen, strict=True))
-            for (dim, cell), _ in CELLS.items():
-                if dim in family.DIMENSIONS and _exists(spaces, cell) and (thorough or dim == 2):
-                    yield Case(_with(problem, spaces), spaces, dim, cell)
+        if "viscosity" in family.model_fields:  # at 1e-3 errors of p, over μ, hide the order of u
+            problem = problem.model_copy(update={"viscosity": 1.0})
+        for chosen in _choices(family):
+            for dim, cell in CELLS:
+                if dim in family.DIMENSIONS and _exists(chosen, cell) and (thorough or dim == 2):
+                    yield Case(_with(problem, chosen), chosen, dim, cell)
+
+
+def _choices(family: Any) -> Iterator[dict[str, str]]:
+    """Yield what a family offers: a space for each key, or a pair by its name (`element`)."""
+    offers = dict(family.SPACES)
+    if "element" in family.model_fields:
+        offers["element"] = typing.get_args(family.model_fields["element"].annotation)
+    for chosen in itertools.product(*offers.values()):
+        yield dict(zip(offers, chosen, strict=True))
 
 
 def _exists(spaces: dict[str, str], cell: str) -> bool:
-    """Whether the spaces are there on the cells; on squares only continuous ones are compared."""
-    return cell != "quadrilateral" or all(name.startswith("P") for name in spaces.values())
+    """Whether the spaces are there on the cells; on squares P1 and P2 are compared only."""
+    return cell != "quadrilateral" or all(name in ("P1", "P2") for name in spaces.values())
 
 
 def _with(problem: Any, spaces: dict[str, str]) -> Any:
     from pipeline.models import SpaceSpec
 
     chosen = {
-        key: SpaceSpec(family=name.rstrip("0123456789"), degree=int(name[-1]))
+        key: name if key == "element" else SpaceSpec(family=name[:-1], degree=int(name[-1]))
         for key, name in spaces.items()
     }
     return problem.model_copy(update=chosen)
@@ -98,9 +114,15 @@ def square(n: int, dim: int, cell: str) -> tuple[Any, dict[str, Any]]:
     return mesh, at | {"cylinder": none, "slot": none, "hole": none}
 
 
-def theory(space: Any) -> tuple[float, float]:
-    """Return the orders of the errors in L² and in the derivative."""
+def theory(case: Case, space: Any) -> tuple[float, float]:
+    """Return the orders of the errors in L² and in the derivative.
+
+    MINI's pressure gains half an order over theory's 1 on regular meshes such as these
+    (H. Eichel, L. Tobiska, H. Xie, Math. Comp. 80 (2011) 697).
+    """
     k = space.degree
+    if case.spaces.get("element") == "mini" and space.shape == ():
+        return 1.5, 0.5
     if space.family in ("RT", "N1curl"):
         return k, k
     if space.family == "BDM":
@@ -112,11 +134,11 @@ def run(case: Case, thorough: bool = False) -> list[dict[str, Any]]:
     """Return a row for each output."""
     from pipeline.manufactured import manufactured_errors
 
-    sizes = CELLS[case.dim, case.cell][thorough]
+    sizes = FINER.get(case.name, CELLS[case.dim, case.cell][thorough])
     found = [manufactured_errors(case.family, *square(n, case.dim, case.cell)) for n in sizes]
     rows = []
     for i, output in enumerate(case.family.outputs(case.dim)):
-        l2, d = theory(output.space)
+        l2, d = theory(case, output.space)
         rates = [
             _slope(sizes, [getattr(e[i], name) for e in found]) for name in ("l2", "derivative")
         ]
@@ -132,6 +154,10 @@ def run(case: Case, thorough: bool = False) -> list[dict[str, Any]]:
                 "theory": l2,
                 "derivative order": float("nan") if discontinuous else rates[1],
                 "its theory": float("nan") if discontinuous else d,
+                "within": all(
+                    abs(rate - order) <= WITHIN
+                    for rate, order in [(rates[0], l2)] + [(rates[1], d)] * (not discontinuous)
+                ),
             }
         )
     return rows

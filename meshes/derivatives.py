@@ -40,7 +40,7 @@ def derivatives_tree(spaces: dict[str, FunctionSpace]) -> dict[str, Any]:
 
     The pairs are gradient P_k → N1curl_k, N2curl_{k−1}; rotated gradient (in the plane)
     P_k → RT_k; curl N1curl_k, N2curl_k → RT_k in space, → DG_{k−1} in the plane; divergence
-    RT_k, BDM_k → DG_{k−1} (RT_k on quadrilaterals and hexahedra → DG_{k-1} there, affine cells
+    RT_k, BDM_k, vector P_k → DG_{k−1} (RT_k on quadrilaterals and hexahedra → DG_{k-1} there, affine cells
     only; N2curl and BDM on simplices only); broken gradient P_k, DG_k → vector DG_{k−1} on
     affine simplices. Serial, not collective.
 
@@ -67,8 +67,10 @@ def natural_derivative(U: FunctionSpace, V: FunctionSpace) -> str | None:
     u, v = U.element.basix_element, V.element.basix_element
     into = (u.family.name, v.family.name, v.degree - u.degree)
     simplex, plane = u.cell_type.name in _SIMPLICES, U.mesh.geometry.dim == 2
-    if U.dofmap.bs > 1 or "custom" in into:
+    if "custom" in into:
         return None
+    if U.dofmap.bs > 1:
+        return _of_vectors(U, V)
     if v.family.name == "P" and v.discontinuous and v.map_type == _IDENTITY:
         return _into_discontinuous(U, V)
     if v.discontinuous or V.dofmap.bs > 1 or u.discontinuous:
@@ -98,13 +100,23 @@ def derivative_matrix(U: FunctionSpace, V: FunctionSpace) -> sp.csr_matrix:
         )
     cells = local_cells(U.mesh)
     rows, columns = np.asarray(V.dofmap.list)[cells], np.asarray(U.dofmap.list)[cells]
-    blocks = _cell_blocks(U, V, operator, cells)  # (n, bs·d of V, d of U)
+    blocks = _cell_blocks(U, V, operator, cells)  # (n, bs·d of V, bs·d of U)
     bs = V.dofmap.bs
+    columns = (columns[:, :, None] * U.dofmap.bs + np.arange(U.dofmap.bs)).reshape(len(rows), -1)
     rows = (rows[:, :, None] * bs + np.arange(bs)).reshape(len(rows), -1)
     keep = first_holders(rows)[:, :, None] & (np.abs(blocks) > 1e-14 * np.abs(blocks).max())
     n, i, j = np.nonzero(keep)
-    shape = (V.dofmap.index_map.size_global * bs, U.dofmap.index_map.size_global)
+    shape = (V.dofmap.index_map.size_global * bs, U.dofmap.index_map.size_global * U.dofmap.bs)
     return sp.csr_matrix((blocks[keep], (rows[n, i], columns[n, j])), shape=shape)
+
+
+def _of_vectors(U: FunctionSpace, V: FunctionSpace) -> str | None:
+    """The divergence of vectors of P_k, which lies in DG_{k−1} on affine simplices."""
+    u, v = U.element.basix_element, V.element.basix_element
+    gdim, simplex = U.mesh.geometry.dim, u.cell_type.name in _SIMPLICES
+    fits = (u.family.name, v.family.name, v.degree) == ("P", "P", u.degree - 1)
+    fits &= v.discontinuous and not u.discontinuous and simplex and is_affine(U.mesh)
+    return "div" if fits and U.value_shape == (gdim,) and not V.value_shape else None
 
 
 def _into_discontinuous(U: FunctionSpace, V: FunctionSpace) -> str | None:
@@ -137,9 +149,11 @@ def _mapped(U: FunctionSpace, V: FunctionSpace, operator: str, D: Array, cells: 
         return np.broadcast_to(D[0], (len(cells), *D.shape[1:]))
     centre = np.full((1, U.mesh.geometry.dim), 0.25)
     J = cell_geometry(U.mesh, cells).jacobians(centre)[:, 0]
-    if operator != "grad":
+    if operator != "grad" and U.dofmap.bs == 1:
         return D[0] / np.linalg.det(J)[:, None, None]
     K = np.linalg.inv(J)  # (∇u)_c = Σ_m K_mc ∂u/∂X_m
+    if U.dofmap.bs > 1:  # Σ_c (∇u_c)_c
+        return np.einsum("nmc,mij->nijc", K, D).reshape(len(cells), D.shape[1], -1)
     gradient = np.einsum("nmc,mij->nicj", K, D)
     return gradient.reshape(len(cells), -1, D.shape[2])
 
@@ -157,7 +171,7 @@ def _reference_matrices(U: FunctionSpace, V: FunctionSpace, operator: str) -> Ar
 
 def _reference_derivative(operator: str, partial: Array, target: basix.MapType) -> list[Array]:
     """Reference derivative as fields (q, d, v), from ∂_m ψ (g, q, d) or ∂_m ψ_j (g, q, d, v)."""
-    if operator == "grad" and target == _IDENTITY:
+    if operator == "div" and partial.ndim == 3 or operator == "grad" and target == _IDENTITY:
         return [each[..., None] for each in partial]
     if operator == "grad":
         return [np.stack(list(partial), axis=-1)]

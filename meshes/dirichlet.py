@@ -8,10 +8,11 @@ from dolfinx import fem
 from dolfinx.fem import Function, FunctionSpace
 from numpy.typing import NDArray
 from ufl.algorithms import extract_coefficients
-from ufl.algorithms.analysis import extract_constants
+from ufl.algorithms.analysis import extract_constants, extract_type
 from ufl.domain import extract_domains
 
 from meshes.calculus import Dirichlet
+from meshes.single_valued import SingleValued
 
 __all__ = ["DirichletData"]
 
@@ -22,7 +23,8 @@ class DirichletData:
     Attributes:
         bcs: DOLFINx' conditions.
         free: Mask over the owned dofs of W: True where w is not constrained.
-        varies: Whether values depend on a sample's data.
+        varies: Whether values depend on a sample's data, or on time.
+        in_time: Whether values depend on time.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class DirichletData:
         conditions: list[Dirichlet],
         facets: dict[str, NDArray],
         varying: set[int],
+        time: Any,
+        moves: bool,
     ) -> None:
         """Find the dofs and set the values for the present data. Collective.
 
@@ -41,14 +45,17 @@ class DirichletData:
             conditions: What holds where.
             facets: Facet tags.
             varying: `id` of the functions and constants that differ by sample.
+            time: The constant that is the time.
+            moves: Whether the mesh moves, and with it the values of expressions in x.
 
         Raises:
             ValueError: A condition is for a field that is no output.
         """
         self.free = np.ones(W.dofmap.index_map.size_local * W.dofmap.bs, dtype=bool)
         self.bcs: list[fem.DirichletBC] = []
-        self._updates: list[tuple[Function, fem.Expression, NDArray]] = []
-        self._varying, self.varies = varying, False
+        self._updates: list[tuple[SingleValued, fem.Expression, Function]] = []
+        self._varying, self.varies = varying | {id(time)}, False
+        self._time, self._moves, self.in_time = id(time), moves, False
         for condition in conditions:
             if condition.output not in names:
                 raise ValueError(
@@ -75,22 +82,26 @@ class DirichletData:
             value = ufl.as_ufl(condition.value)
             if not extract_domains(value):  # numbers alone: DOLFINx asks which mesh they are on
                 value = value + fem.Constant(W.mesh, np.zeros(value.ufl_shape))
-            nodes = dofs if sub is W else dofs[1] // V.dofmap.bs
-            cells = _cells_with(V, nodes)
-            expression = fem.Expression(value, V.element.interpolation_points)
-            g.interpolate(expression, cells)
-            g.x.scatter_forward()
-            terminals = (*extract_coefficients(value), *extract_constants(value))
-            if self._varying & {id(f) for f in terminals}:
-                self._updates.append((g, expression, cells))
-                self.varies = True
+            self._set(g, value, facets[condition.where])
         self.bcs.append(fem.dirichletbc(g, dofs) if sub is W else fem.dirichletbc(g, dofs, sub))
+
+    def _set(self, g: Function, value: Any, facets: NDArray) -> None:
+        """Interpolate a value into g beside the facets; note whether that has to be repeated."""
+        V = g.function_space
+        interpolation = SingleValued(V, _cells_beside(V, facets))
+        expression = fem.Expression(value, V.element.interpolation_points)
+        interpolation.interpolate(expression, g)
+        terminals = {id(f) for f in (*extract_coefficients(value), *extract_constants(value))}
+        moved = self._moves and bool(extract_type(value, ufl.SpatialCoordinate))
+        if moved or self._varying & terminals:
+            self._updates.append((interpolation, expression, g))
+            self.varies = True
+        self.in_time = self.in_time or self._time in terminals
 
     def update(self) -> None:
         """Interpolate the values again, for the present data. Collective."""
-        for g, expression, cells in self._updates:
-            g.interpolate(expression, cells)
-            g.x.scatter_forward()
+        for interpolation, expression, g in self._updates:
+            interpolation.interpolate(expression, g)
 
     def apply(self, w: Function) -> None:
         """Write the values into w, ghosts included. Not collective."""
@@ -106,12 +117,12 @@ def _boundary(W: FunctionSpace, sub: FunctionSpace, V: FunctionSpace, facets: ND
     return fem.locate_dofs_topological((sub, V), dim, facets)
 
 
-def _cells_with(V: FunctionSpace, nodes: NDArray) -> NDArray[np.int32]:
-    """The local cells that hold some of the nodes: they are all that has to be interpolated on."""
-    imap = V.dofmap.index_map
-    wanted = np.zeros(imap.size_local + imap.num_ghosts, dtype=bool)
-    wanted[nodes] = True
-    return np.flatnonzero(wanted[V.dofmap.list].any(axis=1)).astype(np.int32)
+def _cells_beside(V: FunctionSpace, facets: NDArray) -> NDArray[np.int32]:
+    """The local cells that have some of the facets: g's values there are its trace."""
+    topology = V.mesh.topology
+    beside: Any = topology.connectivity(topology.dim - 1, topology.dim)
+    found = [beside.links(facet) for facet in facets]
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *found]))
 
 
 def _nearest(W: FunctionSpace, sub: FunctionSpace, V: FunctionSpace, point: NDArray) -> Any:

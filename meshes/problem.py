@@ -25,6 +25,8 @@ from meshes.calculus import UflCalculus, make_space_of
 from meshes.dirichlet import DirichletData
 from meshes.expressions import Pointwise, expression_on
 from meshes.forms import compiled_form
+from meshes.quality import MeshError
+from meshes.single_valued import SingleValued
 from meshes.spaces import SpaceName, make_space
 
 __all__ = ["Data", "Formulation", "Problem"]
@@ -134,27 +136,57 @@ class Problem:
 
     def _compile(self) -> None:
         q, form, c, v = self.q, self._form, self._c, ufl.TestFunction(self.W)
-        self._start = form.initial(q, c)
-        if self._start is not None:
+        start = form.initial(q, c)
+        if start is not None:
             q.previous = self._split(self._before)
+            self._starts = self._interpolations(start)
         if self.linear:
             unknown = ufl.TrialFunction(self.W)
-            F = form.weak(q, self._split(unknown), self._split(v), c)
+            F = self._weak(unknown, v)
             bilinear, right = ufl.system(F)
             if right is None or right.empty():
                 right = ufl.inner(fem.Constant(self.mesh, np.zeros(v.ufl_shape)), v) * ufl.dx
         else:
-            right = form.weak(q, self._split(self.w), self._split(v), c)
+            right = self._weak(self.w, v)
             bilinear = ufl.derivative(right, self.w)
         self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
         self._a, self._L = compiled_form(bilinear), compiled_form(right)
         varying = [*self._functions.values(), *self._constants.values(), q.load, q.time]
         self.dirichlet = DirichletData(
-            self.W, self.names, form.conditions(q, c), q.facets, {id(f) for f in varying}
+            self.W,
+            self.names,
+            form.conditions(q, c),
+            q.facets,
+            {id(f) for f in varying},
+            q.time,
+            "displacement" in self._functions,
         )
         self.free = self.dirichlet.free
         self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
         self.b: PETSc.Vec = fem_petsc.create_vector(self.W)
+
+    def _weak(self, u: Any, v: Any) -> Any:
+        """F(u; v); where UFL refuses it, a datum has another shape than the form expects."""
+        try:
+            return self._form.weak(self.q, self._split(u), self._split(v), self._c)
+        except ValueError as error:
+            known = {**self._functions, **self._constants}
+            shapes = [f"{name} {f.ufl_shape}" for name, f in known.items() if f.ufl_shape]
+            if not shapes or isinstance(error, MeshError):
+                raise
+            raise ValueError(
+                f"the weak form can't be made of the data: {error} Vectors among them, with their "
+                f"shapes: {', '.join(shapes)}; give a law without `size`, or a scalar space"
+            ) from None
+
+    def _interpolations(self, start: Any) -> list[tuple[SingleValued, fem.Expression]]:
+        """How the initial condition gets into each part."""
+        owned = np.arange(self.mesh.topology.index_map(self.mesh.topology.dim).size_local)
+        values = [start] if len(self.names) == 1 else list(start)
+        return [
+            (SingleValued(V, owned), fem.Expression(value, V.element.interpolation_points))
+            for (V, _), value in zip(self.parts.values(), values, strict=True)
+        ]
 
     def space_of(self, field: str) -> FunctionSpace:
         """Return the space of a field that F depends on, or of the displacement."""
@@ -236,10 +268,11 @@ class Problem:
 
     def start(self) -> None:
         """Set w and the solution at the time before to the initial condition. Collective."""
-        parts = [self._start] if len(self.names) == 1 else list(self._start)
-        for (V, dofs), value in zip(self.parts.values(), parts, strict=True):
+        for (V, dofs), (interpolation, expression) in zip(
+            self.parts.values(), self._starts, strict=True
+        ):
             part = Function(V)
-            part.interpolate(fem.Expression(value, V.element.interpolation_points))
+            interpolation.interpolate(expression, part)
             self.w.x.array[dofs] = part.x.array
         self.w.x.scatter_forward()
         self.remember()

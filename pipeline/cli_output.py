@@ -158,7 +158,10 @@ def print_show(folder: DataFolder, as_json: bool) -> None:
     rows: list[tuple[str, Any]] = [
         ("folder", folder.path),
         ("problem", f"{problem['family']}: {problem.get('description', problem['strong'])}"),
-        ("with", ", ".join(f"{k}: {text}" for k, v in problem["symbols"].items() if (text := _said(v)))),
+        (
+            "with",
+            ", ".join(f"{k}: {text}" for k, v in problem["symbols"].items() if (text := _said(v))),
+        ),
         ("samples", f"{len(dataset)} stored, {len(manifest['failures'])} failed"),
     ]
     for name, field in dataset.fields.items():

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pipeline.curved_domains import AnnulusSpec, ChannelCylinderSpec, DiskSpec, PerforatedPlateSpec
 from pipeline.domain_models import SIDES, DomainModel, Length, PlaneCell, ascending
+from pipeline.models import UserPath
+from pipeline.spec_errors import SpecError
 
 if TYPE_CHECKING:  # importing meshes starts MPI
     from meshes import Domain
@@ -215,7 +217,9 @@ class FileSpec(DomainModel):
     """A user's mesh; its physical groups are the names of boundaries. Needs gmsh."""
 
     domain: Literal["file"]
-    path: str = Field(description="A gmsh file, .msh, format 4.1 or 2.2, straight-sided cells.")
+    path: UserPath = Field(
+        description="A gmsh file, .msh 4.1 or 2.2, straight-sided cells."
+    )
     dimension: Literal[1, 2, 3] = Field(2, description="Dimension of the mesh.")
 
     @property
@@ -230,17 +234,18 @@ class FileSpec(DomainModel):
         return UserMesh(self.path, self.dimension)
 
     def identity_extra(self) -> dict[str, Any]:
-        """Return the SHA-256 of the file's content: another content is another data set.
+        """Return the SHA-256 of the file's content: that determines the data, not its place.
 
         Raises:
-            ValueError: The file can't be read.
+            SpecError: The file can't be read.
         """
         try:
             content = Path(self.path).read_bytes()
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise ValueError(f"path: {self.path} can't be read ({reason})") from None
-        return {"sha256": hashlib.sha256(content).hexdigest()}
+            message = f"mesh.path: {self.path} can't be read ({reason}); give a .msh file"
+            raise SpecError([message]) from None
+        return {"path": None, "sha256": hashlib.sha256(content).hexdigest()}
 
     def _coarse_size(self) -> None:
         return None

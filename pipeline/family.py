@@ -132,6 +132,10 @@ class Family(SpecModel):
         """Return the times t₁ < t₂ < … of the steps, from t₀ = 0; empty if there is no time."""
         return []
 
+    def weights(self, q: Any, v: Any, c: Any) -> Any:
+        """Return what the strong form is tested with: v, or more in a Petrov–Galerkin method."""
+        return v
+
     def exact(self, q: Any) -> tuple[Any, dict[str, Any]] | None:
         """Return a manufactured solution and the quantities that go with it, by symbol.
 

@@ -13,6 +13,9 @@ from pipeline.statement import statement
 
 __all__ = ["catalogue", "summaries"]
 
+_LONGEST = 600
+"""Characters of a form that are shown; the manifest has all."""
+
 
 def summaries() -> dict[str, str]:
     """Return family → the first line of what it says of itself."""
@@ -38,17 +41,19 @@ def _section(family: type[Family], examples: Path) -> str:
     lines += ["", *_settings(family), ""]
     said = statement(load_spec(example))
     lines += [f"`manifest.problem` of `{example.parent.name}/{example.name}` says", "```text"]
-    lines += [f"strong    {text} = 0" for text in said["strong"]]
-    lines += [
-        f"weak      ∫ {t['integrand']} over {t['where']}"
-        for t in said["weak"]
-        if t["integrand"] != "0"
-    ]
+    lines += [f"strong    {_short(text)} = 0" for text in said["strong"]]
+    for term in said["weak"]:
+        if term["integrand"] != "0":
+            lines.append(f"weak      ∫ {_short(term['integrand'])} over {term['where']}")
     for b in said["boundary"]:
         trace = f", {b['trace']} part" if "trace" in b else ""
         lines += [f"boundary  {text} = 0 on {b['where']}{trace}" for text in b["expression"]]
     lines += [f"initial   {text}" for text in said["initial"]]
     return "\n".join([*lines, "```", ""])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text)} characters)"
 
 
 def _quantities(family: type[Family]) -> list[str]:

@@ -148,7 +148,7 @@ def consistency(family: Family, mesh: Any, facets: dict[str, Any]) -> float:
         q.previous = _single(_tests(family, q))
     v = _single([_bump(q, mesh) * test for test in _tests(family, q)])
     weak, strong = family.weak(q, u, v, known), family.strong(q, u, known)
-    weights = family.weights(q, v, known) if hasattr(family, "weights") else v
+    weights = family.weights(q, v, known)
     pairs = zip(*(f if isinstance(f, tuple) else (f,) for f in (strong, weights)), strict=True)
     product = sum(ufl.inner(s, t) for s, t in pairs)
     values = [

@@ -1,12 +1,20 @@
 """The base of every part of a spec, and the types that several parts share."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+)
 
 from pipeline.expressions import number, parse
 
-__all__ = ["PIOLA", "Expression", "SpaceSpec", "SpecModel", "identity"]
+__all__ = ["PIOLA", "Expression", "SpaceSpec", "SpecModel", "UserPath", "identity"]
 
 
 class SpecModel(BaseModel):
@@ -20,6 +28,14 @@ class SpecModel(BaseModel):
     def identity_extra(self) -> dict[str, Any]:
         """Return what determines the data beyond the fields, such as a file's hash."""
         return {}
+
+
+def _beside_the_spec(value: str, info: ValidationInfo) -> str:
+    return str(((info.context or {}).get("base", Path()) / value).resolve())
+
+
+UserPath = Annotated[str, AfterValidator(_beside_the_spec)]
+"""A file of the user: its path is relative to the spec's folder, and kept in full."""
 
 
 def identity(value: Any) -> Any:

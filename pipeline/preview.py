@@ -1,25 +1,57 @@
 """Pictures of samples on their mesh."""
 
+import re
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
+from PIL import Image
+from scipy.spatial import cKDTree
 
+from pipeline.operators.pictures import draw, magnitude
 from storage import Dataset
 from storage.files import commit_bytes, make_folder
 from storage.triangles import Drawing, drawing
 
 __all__ = ["samples_picture"]
 
+type Array = NDArray[np.float64]
+
 _MAPS = {"input": "viridis", "output": "magma"}
+_LONG = 2.0  # width to height from which samples are stacked, each field a column
+_ARROWS = 11  # along the longer side
+_NUMBERS = 5  # of parameters that are told
+_SMALL = 0.15  # of the common range: samples below it would be seen in one colour
+_DPI = 100
+_GREYS = 56
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A field of one sample as it is drawn: values (p, v) on a drawing, and their time."""
+
+    how: Drawing
+    values: Array
+    time: float | None
 
 
 def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path | None:
-    """Draw the fields of some samples, a column each, and save the picture as PNG.
+    """Draw all fields of some samples and save the picture as PNG.
+
+    A sample is a column, or a row where the domain is long. Of vectors the length is shown, with
+    arrows; of a solution in time its last step; in three dimensions the plane through the middle.
+    Samples with a geometry of their own are drawn on it.
 
     Args:
         dataset: An open data set.
@@ -27,43 +59,198 @@ def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path | Non
         path: Where the PNG goes.
 
     Returns:
-        `path`, or None if no field can be drawn in the plane.
+        `path`, or None if no field can be drawn.
     """
-    drawings = {
-        name: drawing(dataset.mesh, dataset.spaces[dataset.fields[name].space])
-        for name in (*dataset.inputs, *dataset.outputs)
-    }
-    shown = {name: found for name, found in drawings.items() if found is not None}
+    inputs = [name for name in dataset.inputs if name != "displacement"]
+    names = [*inputs, *dataset.outputs]
+    shown = {name: found for name in names if (found := _samples(dataset, name, rows))}
     if not shown:
         return None
-    figure = Figure(figsize=(2.3 * len(rows) + 0.8, 2.3 * len(shown)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(shown), len(rows), squeeze=False)
-    samples = dataset[rows]
+    first = [found[0].how for found in shown.values()]
+    width, height = (max(how.size[axis] for how in first) for axis in (0, 1))
+    stacked = width > _LONG * height
+    titles = [_title(dataset, row, _time(shown, place)) for place, row in enumerate(rows)]
+    lines = max(text.count("\n") for text in titles) + 1
+    figure, axes = _panels(len(shown), len(rows), width / height, lines, stacked)
     for line, (name, found) in zip(axes, shown.items(), strict=True):
-        field, values = dataset.fields[name], samples[name]
-        limits = {"vmin": float(values.min()), "vmax": float(values.max())}
-        for ax, value in zip(line, values, strict=True):
-            drawn = _draw(ax, found, value, cmap=_MAPS[field.role], **limits)
-        units = "" if field.units == "1" else f" [{field.units}]"
-        figure.colorbar(drawn, ax=list(line), label=f"{field.description}{units}")
-    for ax, row in zip(axes[0], rows, strict=True):
-        ax.set_title(f"sample {int(dataset.ids[row])}", fontsize=9)
-    image = BytesIO()
-    figure.savefig(image, dpi=110)
+        cmap, label = _MAPS[dataset.fields[name].role], _label(dataset, name, found[0].how)
+        _draw_line(figure, line, found, cmap, label, stacked)
+    for ax, text in zip(axes[0], titles, strict=True):
+        if stacked:
+            ax.set_ylabel(text, fontsize=8, rotation=0, ha="right", va="center")
+        else:
+            ax.set_title(text, fontsize=9)
     make_folder(path.parent)
-    commit_bytes(path, image.getbuffer(), replace=True)
+    commit_bytes(path, _png(figure), replace=True)
     return path
 
 
-def _draw(ax: Axes, found: Drawing, values: NDArray, **options: Any) -> Any:
-    """Draw one scalar function: flat cells, or linear between its dofs."""
-    ax.set_aspect("equal")
-    ax.set_axis_off()
-    x, y = found.points.T
-    shown = values[found.dofs]
-    if found.flat:
-        return ax.tripcolor(x, y, found.triangles, facecolors=shown, rasterized=True, **options)
-    return ax.tripcolor(
-        x, y, shown, triangles=found.triangles, shading="gouraud", rasterized=True, **options
+def _samples(dataset: Dataset, name: str, rows: list[int]) -> list[_Shown]:
+    """The field in each sample; empty if it can't be drawn. A mesh at rest is cut once."""
+    found: list[_Shown] = []
+    how: Drawing | None = None
+    for row in rows:
+        function = dataset.function(name, row)
+        if how is None or how.mesh is not function.mesh:
+            how = drawing(function.mesh, function.space)
+        if how is None:
+            return []
+        values = function.evaluate(how.cells, how.reference)
+        found.append(_Shown(how, values, function.time))
+    return found
+
+
+def _panels(
+    fields: int, samples: int, ratio: float, lines: int, stacked: bool
+) -> tuple[Figure, Any]:
+    """A figure, and its axes (fields, samples): a field is a row, or a column if `stacked`."""
+    wide = min(3.8, 11.0 / fields) if stacked else 2.0 * min(1.0, max(ratio, 0.4))
+    high = max(wide / ratio, 0.13 * lines) + 0.1 if stacked else wide / max(ratio, 0.4)
+    rows, columns = (samples, fields) if stacked else (fields, samples)
+    size = (wide * columns + 1.1, high * rows + (0.8 if stacked else 0.16 * lines + 0.2))
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes.T if stacked else axes
+
+
+def _draw_line(
+    figure: Figure, line: Any, found: list[_Shown], cmap: str, label: str, stacked: bool
+) -> None:
+    """Draw a field of all samples: with one scale, or each with its own where some are small."""
+    data = [magnitude(shown.values) for shown in found]
+    ranges = [float(np.ptp(values)) for values in data]
+    own = not stacked and min(ranges) < _SMALL * float(np.ptp(np.concatenate(data)))
+    graphs = len(found[0].how.axes) == 1
+    groups = [[place] for place in range(len(line))] if own else [list(range(len(line)))]
+    for group in groups:
+        limits, extend = _limits(np.concatenate([data[place] for place in group]))
+        longest = max(float(data[place].max()) for place in group)
+        for place in group:
+            draw(line[place], found[place].how, data[place], cmap, limits)
+            _arrows(line[place], found[place], longest)
+        if not graphs:
+            text = label if group is groups[-1] else ""
+            _bar(figure, [line[place] for place in group], (limits, cmap, extend), text, stacked)
+    if graphs:
+        line[0].set_ylabel(fill(label, 26), fontsize=8)
+
+
+def _bar(
+    figure: Figure, axes: list[Axes], scale: tuple[Normalize, str, str], label: str, stacked: bool
+) -> None:
+    limits, cmap, extend = scale
+    ticks = ScalarFormatter()
+    ticks.set_powerlimits((-2, 3))
+    bar = figure.colorbar(
+        ScalarMappable(limits, cmap),
+        ax=axes,
+        location="bottom" if stacked else "right",
+        extend=extend,
+        format=ticks,
+        ticks=MaxNLocator(4),
+        pad=0.02,
+        aspect=30 if stacked else 18,
     )
+    bar.set_label(fill(label, 40 if stacked else 26), fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    for axis in (bar.ax.xaxis, bar.ax.yaxis):
+        axis.get_offset_text().set_fontsize(7)
+
+
+def _arrows(ax: Axes, shown: _Shown, longest: float) -> None:
+    """Directions of a vector near the points of a coarse grid; length as the root of its own."""
+    how = shown.how
+    if len(how.axes) != 2 or shown.values.shape[1] not in (2, 3) or longest <= 0.0:
+        return
+    step = max(how.size) / _ARROWS
+    if min(how.size) < 1.5 * step:
+        return  # they would not fit into a strip
+    counts = np.round(np.array(how.size) / step).astype(np.int64)
+    place = (how.points - how.points.min(axis=0)) / (np.array(how.size) / counts)
+    box = np.minimum(place.astype(np.int64), counts - 1)
+    off = np.linalg.norm(place - box - 0.5, axis=1)
+    order = np.lexsort((off, box[:, 1], box[:, 0]))
+    picked = order[np.unique(box[order], axis=0, return_index=True)[1]]
+    picked = picked[off[picked] < 0.5]
+    vectors = shown.values[picked][:, list(how.axes)]
+    lengths = np.linalg.norm(vectors, axis=1)
+    clear = lengths > 0.01 * longest
+    roots = 0.9 * step / np.sqrt(lengths[clear] * longest)
+    ax.quiver(
+        *how.points[picked[clear]].T,
+        *(vectors[clear].T * roots),
+        angles="xy",
+        scale_units="xy",
+        scale=1.0,
+        units="inches",
+        width=0.016,
+        headlength=4,
+        headaxislength=3.5,
+        color="white",
+        edgecolor="black",
+        linewidth=0.3,
+        pivot="middle",
+    )
+
+
+def _limits(values: Array) -> tuple[Normalize, str]:
+    """Limits of the colours, and whether some values are beyond: rare ones don't set the scale."""
+    ends = float(values.min()), float(values.max())
+    most = [float(q) for q in np.quantile(values, [0.005, 0.995])]
+    margin = 0.5 * (most[1] - most[0])
+    below, above = ends[0] < most[0] - margin, ends[1] > most[1] + margin
+    low, high = most[0] if below else ends[0], most[1] if above else ends[1]
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # constant, or nearly
+        half = 0.1 * abs(high) or 1.0
+        low, high = low - half, high + half
+    sides = {(False, False): "neither", (True, False): "min", (False, True): "max"}
+    return Normalize(low, high), sides.get((below, above), "both")
+
+
+def _label(dataset: Dataset, name: str, how: Drawing) -> str:
+    field = dataset.fields[name]
+    units = "" if field.units in ("", "1") else f" [{field.units}]"
+    if int(how.mesh["gdim"]) == 3:
+        units += f", middle {'–'.join('xyz'[axis] for axis in how.axes)} plane"
+    return re.sub(r"\^(-?\d+)", _raised, f"{field.description or name}{units}")
+
+
+def _raised(found: re.Match[str]) -> str:
+    return found[1].translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _time(shown: dict[str, list[_Shown]], place: int) -> float | None:
+    """The time at which a sample is drawn: that of its last field in time."""
+    times = [found[place].time for found in shown.values()]
+    return next((time for time in reversed(times) if time is not None), None)
+
+
+def _title(dataset: Dataset, row: int, time: float | None) -> str:
+    """The sample's id, the time, and its parameters if they are few numbers."""
+    lines = [f"sample {int(dataset.ids[row])}"]
+    lines += [] if time is None else [f"t = {time:.3g}"]
+    told = {name: dataset.read(f"parameters/{name}", row) for name in dataset.parameters}
+    single = {name: value.item() for name, value in told.items() if np.size(value) == 1}
+    if len(single) <= _NUMBERS:
+        lines += [f"{name} = {value:.3g}" for name, value in single.items()]
+    return "\n".join(lines)
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure in the colours of the two maps and grey: a quarter of the bytes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # the layout of the first time knows no titles of axes that keep their aspect
+    canvas.draw()
+    count = (256 - _GREYS) // len(_MAPS)
+    ramps = [colormaps[cmap](np.linspace(0.0, 1.0, count))[:, :3] for cmap in _MAPS.values()]
+    greys = np.repeat(np.linspace(0.0, 1.0, _GREYS)[:, None], 3, axis=1)
+    palette = np.round(255 * np.concatenate([*ramps, greys])).astype(np.uint8)
+    pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    _, first, which = np.unique(packed, return_index=True, return_inverse=True)
+    _, nearest = cKDTree(palette.astype(float)).query(pixels.reshape(-1, 3)[first].astype(float))
+    image = Image.fromarray(nearest[which].reshape(packed.shape).astype(np.uint8), mode="P")
+    image.putpalette(palette.ravel().tolist())
+    buffer = BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()

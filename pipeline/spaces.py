@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.discretisation import make_problem
-from pipeline.inputs import is_field_law
+from pipeline.expressions import function
+from pipeline.inputs import is_field_law, is_law
 from pipeline.problem import FieldInfo, input_fields, laws, output_fields
 from pipeline.spec import Spec, data_key
 from pipeline.spec_errors import SpecError
@@ -46,6 +47,7 @@ def _tree(spec: Spec) -> dict[str, Any]:
     names = {str(name): name for name in map(_name, fields)}
     if _needs_p1(spec):
         names.setdefault("P1", meshes.SpaceName("P", 1))
+    names |= {str(name): name for name in _companions(list(names.values()), spec.mesh.tdim)}
     made = {key: meshes.make_space(mesh, name) for key, name in names.items()}
     grid = spec.mesh.evaluation_grid(levels[-1])
     tree["spaces"] = {
@@ -70,6 +72,7 @@ def _tree(spec: Spec) -> dict[str, Any]:
         tree["derivatives"] = derivatives
     if len(levels) > 1:
         tree["hierarchy"] = _hierarchy(levels, rebuilt, names)
+    _check_positive(spec, levels[-1]["points"])
     problem = make_problem(spec, mesh, meshes.facet_tags_from_tree(mesh, tree["mesh"]))
     _add_constraints(problem, tree)
     _check_finite(problem, tree)
@@ -98,6 +101,24 @@ def _name(field: FieldInfo) -> Any:
     import meshes
 
     return meshes.SpaceName(*field.space)
+
+
+def _companions(names: list[Any], dim: int) -> list[Any]:
+    """The spaces that divergences and curls of fields lie in: where to, and by which matrix.
+
+    They show what a space preserves: ∇·σ of a flux in RT or BDM, ∇×E of a field in N1curl.
+    """
+    import meshes
+
+    found = []
+    for name in names:
+        if name.family == "N1curl" and dim == 3:
+            found.append(meshes.SpaceName("RT", name.degree))
+        elif name.family in ("RT", "BDM", "N1curl") or (
+            name.family == "P" and name.shape == (dim,) and dim > 1
+        ):
+            found.append(meshes.SpaceName("DG", name.degree - 1))
+    return found
 
 
 def _needs_p1(spec: Spec) -> bool:
@@ -133,6 +154,22 @@ def _add_constraints(problem: Any, tree: dict[str, Any]) -> None:
 
 def _generic(count: int) -> NDArray[np.float64]:
     return np.random.default_rng(0).uniform(1.0, 2.0, count)
+
+
+def _check_positive(spec: Spec, points: NDArray[np.float64]) -> None:
+    """Refuse numbers and expressions that are not positive where a family needs that."""
+    for q in spec.problem.quantities():
+        if not q.positive or is_law(q.value):
+            continue
+        with np.errstate(all="ignore"):
+            least = np.min(function(str(q.value))(points.T, np))
+        if not least > 0:
+            raise SpecError(
+                [
+                    f"problem: {q.meaning} {q.symbol} = {q.value} is {least:.3g} on the mesh; "
+                    "it has to be positive everywhere"
+                ]
+            )
 
 
 def _check_finite(problem: Any, tree: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`manifest.problem`: the PDE as text that SymPy parses, made from the family's own forms."""
 
 import re
+from keyword import iskeyword
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,7 +36,7 @@ def statement(spec: Spec) -> dict[str, Any]:
 
     family, dim = spec.problem, spec.mesh.gdim
     q, outputs = SymbolicCalculus(dim), spec.problem.outputs(dim)
-    u = [unknown(o.symbol, q.coordinates, o.space.value_shape(dim)) for o in outputs]
+    u = [_unknown(o.symbol, q.coordinates, o.space.value_shape(dim)) for o in outputs]
     v = [unknown(f"v_{o.symbol}", q.coordinates, o.space.value_shape(dim)) for o in outputs]
     before = [
         unknown(f"{o.symbol}_before", q.coordinates, o.space.value_shape(dim)) for o in outputs
@@ -49,12 +50,15 @@ def statement(spec: Spec) -> dict[str, Any]:
         "description": (type(family).__doc__ or "").strip().splitlines()[0],
         "dimension": dim,
         "strong": [str(e) for e in _flat(family.strong(q, _single(u), c))],
-        "weak": [{"where": where, "integrand": str(value)} for where, value in weak.terms],
+        "weak": [{"where": w, "integrand": str(value)} for w, value in weak.terms if value != 0],
         "meaning": "strong: each 0 in the domain; weak: the integrals add up to 0 for all v_…",
         "boundary": [_texts(condition, outputs) for condition in family.conditions(q, c)],
         "initial": [] if start is None else [str(e) for e in _flat(start)],
         "times": family.times(),
-        "outputs": {o.symbol: {"units": o.units, "meaning": o.description} for o in outputs},
+        "outputs": {
+            o.symbol: {"units": o.units, "meaning": o.description} | _alias(o.symbol)
+            for o in outputs
+        },
         "symbols": _meanings(spec),
         "parameters": {n: m for n, m in _meanings(spec).items() if m["kind"] == "parameter"},
     }
@@ -70,8 +74,6 @@ def statement(spec: Spec) -> dict[str, Any]:
 def _symbols(spec: Spec, q: Any) -> SimpleNamespace:
     import sympy
 
-    from pipeline.symbolic import unknown
-
     shapes, fields = (
         {p.name: p.shape for p in parameters(spec)},
         {f.name for f in input_fields(spec)},
@@ -80,11 +82,11 @@ def _symbols(spec: Spec, q: Any) -> SimpleNamespace:
     for quantity in spec.problem.quantities():
         symbol = quantity.symbol
         if symbol in fields or (symbol not in shapes and number(str(quantity.value)) is None):
-            made[symbol] = unknown(symbol, q.coordinates)
+            made[symbol] = _unknown(symbol, q.coordinates)
         elif shapes.get(symbol):
             made[symbol] = sympy.Matrix(sympy.symbols(f"{symbol}_0:{shapes[symbol][0]}"))
         else:
-            made[symbol] = sympy.Symbol(symbol)
+            made[symbol] = sympy.Symbol(_written(symbol))
     return SimpleNamespace(**made)
 
 
@@ -92,7 +94,7 @@ def _meanings(spec: Spec) -> dict[str, Any]:
     found: dict[str, Any] = {}
     random = laws(spec)
     for q in spec.problem.quantities():
-        entry: dict[str, Any] = {"units": q.units, "meaning": q.meaning}
+        entry: dict[str, Any] = {"units": q.units, "meaning": q.meaning} | _alias(q.symbol)
         if q.symbol not in random:
             entry |= {"kind": "expression", "value": str(q.value)}
         else:
@@ -100,6 +102,28 @@ def _meanings(spec: Spec) -> dict[str, Any]:
             entry |= {"kind": kind, "law": q.value.model_dump(mode="json")}
         found[q.symbol] = entry
     return found
+
+
+def _written(symbol: str) -> str:
+    """The symbol in texts: E, S or beta would be read as things of SymPy's, so they are E_, ….
+
+    Components, such as E_x, never are.
+    """
+    import sympy
+
+    taken = hasattr(sympy, symbol) or iskeyword(symbol)
+    return f"{symbol}_" if taken else symbol
+
+
+def _alias(symbol: str) -> dict[str, str]:
+    written = _written(symbol)
+    return {} if written == symbol else {"written": written}
+
+
+def _unknown(symbol: str, coordinates: list[Any], shape: tuple[int, ...] = ()) -> Any:
+    from pipeline.symbolic import unknown
+
+    return unknown(symbol if shape else _written(symbol), coordinates, shape)
 
 
 def _single(parts: list[Any]) -> Any:
@@ -118,7 +142,8 @@ def _flat(value: Any) -> list[Any]:
 def _texts(condition: dict[str, Any], outputs: list[Any]) -> dict[str, Any]:
     """A condition as text; one expression, 0 there, for each component."""
     field, values = condition["field"], _flat(condition["value"])
-    names = [field] if len(values) == 1 else [f"{field}_{axis}" for axis in "xyz"[: len(values)]]
+    names = [f"{field}_{axis}" for axis in "xyz"[: len(values)]]
+    names = [_written(field)] if len(values) == 1 else names
     texts = [f"{name} - ({value})" for name, value in zip(names, values, strict=True)]
     families = {o.symbol: o.space.family for o in outputs}
     trace = TRACES.get(families.get(field, ""))

@@ -23,7 +23,7 @@ from storage.errors import (
     StorageFull,
 )
 from storage.folder import FORMAT, DataFolder
-from storage.function import StoredFunction
+from storage.function import StoredFunction, moved_mesh
 from storage.manifest import build_manifest, read_manifest
 from storage.order import (
     Segment,
@@ -59,6 +59,7 @@ __all__ = [
     "build_manifest",
     "check_dataset",
     "discard_shard",
+    "moved_mesh",
     "open_dataset",
     "read_features",
     "read_manifest",

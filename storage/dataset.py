@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from storage.errors import DamagedFile, FormatMismatch, RevisionMismatch, StorageError
-from storage.fields import Field, make_fields
+from storage.common import Common, Source
+from storage.errors import DamagedFile
+from storage.fields import Field
 from storage.folder import DataFolder
+from storage.function import StoredFunction, stored_function
 from storage.handles import shard_column
 from storage.ids import IdArray, unpack_many
-from storage.manifest import RULE, read_manifest, records_manifest
+from storage.manifest import read_manifest, records_manifest
 from storage.records import read_records
-from storage.rows import read_rows
-from storage.spaces import SpaceTree, spaces_hash
-from storage.splits import split_ids
+from storage.rows import Rows, is_single, read_rows, row_index
+from storage.spaces import SpaceTree
+from storage.splits import members_of
 
 if TYPE_CHECKING:
     from storage.torch_dataset import TorchSamples
 
 __all__ = ["Dataset", "Field", "open_dataset"]
-
-type Rows = int | slice | npt.ArrayLike
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """What all views of a data set share. No file is held open here."""
-
-    folder: DataFolder
-    manifest: dict[str, Any]
-    has_manifest: bool
-    verify: bool
-    spaces: SpaceTree
-    shards: str
 
 
 def open_dataset(path: str | os.PathLike[str], *, verify: bool = False) -> Dataset:
@@ -64,7 +51,7 @@ def open_dataset(path: str | os.PathLike[str], *, verify: bool = False) -> Datas
         return Dataset.from_manifest(folder, manifest, verify=verify, has_manifest=False)
 
 
-class Dataset:
+class Dataset(Common):
     """Samples of a data set, or of one of its splits, by ascending id. Picklable.
 
     `ds[3]` is a dict of arrays of one sample, `ds[3:9]` and `ds[[5, 1]]` of stacked ones.
@@ -73,8 +60,8 @@ class Dataset:
         ids: (n) sample ids.
     """
 
-    def __init__(self, source: _Source, ids: IdArray, shard: IdArray, row: IdArray) -> None:
-        self._source = source
+    def __init__(self, source: Source, ids: IdArray, shard: IdArray, row: IdArray) -> None:
+        super().__init__(source)
         self.ids = ids
         self._shard = shard
         self._row = row
@@ -98,7 +85,7 @@ class Dataset:
         shard = np.repeat(np.arange(len(sizes)), sizes)
         row = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         by_id = np.argsort(ids)
-        source = _Source(
+        source = Source(
             folder,
             manifest,
             has_manifest,
@@ -119,7 +106,7 @@ class Dataset:
         """Read samples: `id`, every field, and `times`, `times_mask` if they differ by sample."""
         names = [*self.inputs, *self.outputs]
         names += [name for name in ("times", "times_mask") if name in self.columns]
-        index, single = self._index(rows), _is_single(rows)
+        index, single = row_index(rows, len(self)), is_single(rows)
         sample: dict[str, Any] = {"id": self.ids[index]}
         sample |= {name: self._read(name, index) for name in names}
         if single:
@@ -129,94 +116,17 @@ class Dataset:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[i] for i in range(len(self)))
 
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self._source.folder.path
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """`manifest.json`, or what the records say where there is none."""
-        return self._source.manifest
-
-    @property
-    def has_manifest(self) -> bool:
-        """False if the manifest is missing; there are no splits and statistics then."""
-        return self._source.has_manifest
-
-    @property
-    def columns(self) -> dict[str, dict[str, Any]]:
-        """Column → its `dtype` and the `shape` of a sample."""
-        return self.manifest["columns"]
-
-    @property
-    def inputs(self) -> list[str]:
-        """Names of the input fields."""
-        return [name[7:] for name in self.columns if name.startswith("inputs/")]
-
-    @property
-    def outputs(self) -> list[str]:
-        """Names of the output fields."""
-        return [name[8:] for name in self.columns if name.startswith("outputs/")]
-
-    @property
-    def parameters(self) -> list[str]:
-        """Names of the parameters stored by sample."""
-        return [name[11:] for name in self.columns if name.startswith("parameters/")]
-
-    @property
-    def statistics(self) -> dict[str, Any] | None:
-        """`ids` and `fields` (mean, std, min, max) of the training split."""
-        return self.manifest.get("statistics")
-
-    @property
-    def spaces(self) -> Mapping[str, Any]:
-        """Space → its tables, read when asked for: `ds.spaces["u"]["grams/mass"]` (CSR)."""
-        return self._tables("spaces")
-
-    @property
-    def mesh(self) -> Mapping[str, Any]:
-        """`points` (nv, gdim), `cells` (nc, k) and what else describes the mesh."""
-        return self._tables("mesh")
-
-    @property
-    def blocks(self) -> Mapping[str, Any]:
-        """Mixed field → sub-field → its dofs in the mixed numbering; empty if there is none."""
-        return self._tables("blocks")
-
-    @property
-    def times(self) -> npt.NDArray[np.float64] | None:
-        """(T) times of all samples; None if there are none or they differ by sample."""
-        tree = self._verified()
-        return tree.get("times")
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """Name → what is known of the field."""
-        return make_fields(self._tables("fields"), [*self.inputs, *self.outputs])
-
     def split(self, name: str, n: int | None = None) -> Dataset:
         """Return the view of one split, or of exactly its first `n` ids.
 
         Raises:
             StorageError: there is no manifest, which says how to split.
+            FormatMismatch: it splits by an unknown rule.
             KeyError: there is no such split.
             ValueError: the split has fewer than `n` samples.
         """
-        rule = self.manifest.get("splits")
-        if rule is None:
-            raise StorageError(f"{self.path}: has no splits; run `rekrylov finalise`")
-        if rule["rule"] != RULE:
-            raise FormatMismatch(
-                f"{self.path}: is split by {rule['rule']!r}, this package knows {RULE!r}; "
-                "use the version that wrote it"
-            )
-        if name not in rule["fractions"]:
-            raise KeyError(f"split {name!r} is not one of {list(rule['fractions'])}")
-        members = split_ids(self.ids, rule["seed"], rule["fractions"])[name]
-        if n is not None and n > len(members):
-            raise ValueError(f"split {name!r} has {len(members)} samples, {n} were asked for")
-        return self.select(members[:n])
+        members = members_of(name, n, self.ids, self.manifest.get("splits"), self.path)
+        return self.select(members)
 
     def select(self, ids: npt.ArrayLike) -> Dataset:
         """Return the view of some ids, in that order; raises KeyError for an unknown one."""
@@ -243,8 +153,26 @@ class Dataset:
             KeyError: there is no such field or column.
             DamagedShard: a shard is missing, truncated or altered.
         """
-        values = self._read(name, self._index(rows))
-        return values[0] if _is_single(rows) else values
+        values = self._read(name, row_index(rows, len(self)))
+        return values[0] if is_single(rows) else values
+
+    def function(self, name: str, row: int, step: int = -1) -> StoredFunction:
+        """Return a field of one sample as a function that can be evaluated anywhere.
+
+        It lives on the mesh of that sample: where the samples have `inputs/displacement`, its
+        points are moved by it (the displacement itself is on the reference mesh).
+
+        Args:
+            name: of a field.
+            row: position of the sample.
+            step: of a solution in time, among those that count; the last by default.
+
+        Raises:
+            KeyError: there is no such field.
+            IndexError: there is no such sample or step.
+            DamagedShard: a shard is missing, truncated or altered.
+        """
+        return stored_function(self, name, row, step)
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Read a whole column, such as `solve/iterations`: (n, …)."""
@@ -277,18 +205,6 @@ class Dataset:
 
         return dask_array(self, name)
 
-    def _index(self, rows: Rows) -> npt.NDArray[np.int64]:
-        if isinstance(rows, slice):
-            return np.arange(*rows.indices(len(self)))
-        index = np.asarray(rows)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
-        index = np.atleast_1d(index.astype(np.int64))
-        wrong = (index < -len(self)) | (index >= len(self))
-        if wrong.any():
-            raise IndexError(f"sample {index[wrong][0]} of {len(self)}")
-        return index % max(1, len(self))
-
     def _read(self, name: str, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         for column in (name, f"inputs/{name}", f"outputs/{name}"):
             if column in self.columns:
@@ -306,23 +222,3 @@ class Dataset:
                 with shard_column(path, column, entry, self._source.verify) as dataset:
                     read_rows(dataset, rows[part], out, part)
         return out
-
-    def _verified(self) -> SpaceTree:
-        """The tree of `spaces.h5`, once its hash is seen to be the manifest's."""
-        path, expected = self._source.folder.spaces, self.manifest["spaces_hash"]
-        if not path.exists():
-            raise DamagedFile(f"{path}: is missing; restore it from a copy, or run the spec again")
-        if (found := spaces_hash(path)) != expected:
-            raise RevisionMismatch(
-                f"{path}: has hash {found[:10]}, the samples were made with {expected[:10]}; "
-                "restore the file that belongs to them"
-            )
-        return self._source.spaces
-
-    def _tables(self, name: str) -> Mapping[str, Any]:
-        tree = self._verified()
-        return tree.get(name, {})
-
-
-def _is_single(rows: Rows) -> bool:
-    return not isinstance(rows, slice) and np.ndim(rows) == 0

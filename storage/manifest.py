@@ -14,11 +14,9 @@ from storage.hdf5 import opened
 from storage.ids import pack_ids
 from storage.records import Record, read_records
 from storage.spaces import SpaceTree
-from storage.splits import DEFAULT_FRACTIONS, split_ids
+from storage.splits import DEFAULT_FRACTIONS, RULE, split_ids
 
 __all__ = ["RULE", "build_manifest", "read_manifest", "records_manifest"]
-
-RULE = "splitmix64"
 
 
 def build_manifest(

@@ -48,3 +48,9 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_catalogue_of_problems_is_current():
+    from pipeline.family_reference import catalogue
+
+    assert catalogue(ROOT / "examples").strip() in (ROOT / "docs" / "problems.md").read_text()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, WrapValidator
+from pydantic import Field, TypeAdapter, ValidationInfo, WrapValidator
 
 from pipeline.inputs.chebyshev import Chebyshev
 from pipeline.inputs.file import FileSamples
@@ -36,12 +36,13 @@ def _router(plain: Any, laws: Any, expected: str) -> WrapValidator:
     """
     adapters: dict[bool, TypeAdapter[Any]] = {}
 
-    def route(value: Any, handler: Any) -> Any:
+    def route(value: Any, handler: Any, info: ValidationInfo) -> Any:
         if value is None or isinstance(value, list | tuple | bool):
             raise ValueError(f"expected {expected}, or a group of keys with `law`")
         if not adapters:
             adapters.update({True: TypeAdapter(plain), False: TypeAdapter(laws)})
-        return adapters[isinstance(value, str | int | float)].validate_python(value)
+        adapter = adapters[isinstance(value, str | int | float)]
+        return adapter.validate_python(value, context=info.context)
 
     return WrapValidator(route)
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from pipeline.inputs.blas import one_thread
 from pipeline.inputs.where import Where
-from pipeline.models import SpaceSpec, SpecModel
+from pipeline.models import SpaceSpec, SpecModel, UserPath
 from pipeline.spec_errors import SpecError
 
 __all__ = ["FileField", "FileSamples"]
@@ -33,7 +33,7 @@ class FileSamples(SpecModel):
     """
 
     law: Literal["file"] = Field(description="The user's own samples.")
-    path: str = Field(description="An .npy, .npz or .h5 (HDF5) file.")
+    path: UserPath = Field(description="An .npy, .npz or .h5 (HDF5) file.")
     dataset: str | None = Field(
         None, description="Name of the array in an .npz or .h5 file; default: the only one."
     )

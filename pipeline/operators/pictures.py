@@ -1,6 +1,7 @@
 """Pictures of a training run, as PNG bytes: loss curve and panel of test samples.
 
-No pyplot: figures are made without a global state or a display.
+`draw` shows one function in axes, here and in the previews of a data set. No pyplot: figures are
+made without a global state or a display.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -24,7 +26,7 @@ from storage.triangles import Drawing
 if TYPE_CHECKING:
     from pipeline.operators.fit import History
 
-__all__ = ["Row", "loss_curve", "panel"]
+__all__ = ["Row", "draw", "loss_curve", "magnitude", "panel"]
 
 Array = NDArray[np.float64]
 VALUES, COEFFICIENT, ERROR = "viridis", "cividis", "magma"
@@ -33,7 +35,7 @@ DPI = 130
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A test sample: what is drawn, and the text beside it."""
+    """A test sample: coefficients of what is drawn, and the text beside it."""
 
     label: str
     given: Array
@@ -84,36 +86,64 @@ def panel(
     figure = Figure(figsize=(2.95 * len(columns), 2.65 * len(rows) + 0.5), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    errors = Normalize(0, max(float(np.abs(r.predicted - r.truth).max()) for r in rows) or 1.0)
-    inputs = _limits([r.given for r in rows])
-    for row, line in zip(rows, grid, strict=True):
-        values = _limits([row.truth, row.predicted])
-        line[0].set_ylabel(row.label)
-        if given is not None:
-            _draw(line[0], given, row.given, COEFFICIENT, inputs)
-        for axes, data in zip(line[-3:-1], (row.truth, row.predicted), strict=True):
-            _draw(axes, output, data, VALUES, values)
-        _draw(line[-1], output, np.abs(row.predicted - row.truth), ERROR, errors)
-        _bar(figure, line[-3:-1], VALUES, values)
+    wrong = [magnitude(output.values(row.predicted - row.truth)) for row in rows]
+    errors = Normalize(0, max(float(error.max()) for error in wrong) or 1.0)
     if given is not None:
+        shown = [magnitude(given.values(row.given)) for row in rows]
+        inputs = _limits(shown)
+        for axes, data in zip(grid[:, 0], shown, strict=True):
+            draw(axes, given, data, COEFFICIENT, inputs)
         _bar(figure, grid[:, 0], COEFFICIENT, inputs)
+    for row, error, line in zip(rows, wrong, grid, strict=True):
+        line[0].set_ylabel(row.label)
+        pair = [magnitude(output.values(data)) for data in (row.truth, row.predicted)]
+        values = _limits(pair)
+        for axes, data in zip(line[-3:-1], pair, strict=True):
+            draw(axes, output, data, VALUES, values)
+        draw(line[-1], output, error, ERROR, errors)
+        _bar(figure, line[-3:-1], VALUES, values)
     _bar(figure, grid[:, -1], ERROR, errors)
     for axes, text in zip(grid[0], columns, strict=True):
         axes.set_title(text, fontsize=10)
     return _png(figure)
 
 
-def _draw(axes: Axes, how: Drawing, data: Array, cmap: str, limits: Normalize) -> None:
+def magnitude(values: Array) -> Array:
+    """Return (p) what a colour shows of values (p, v): the scalar, or the length of the vector."""
+    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
+
+
+def draw(axes: Axes, how: Drawing, data: Array, cmap: str, limits: Normalize) -> None:
+    """Show a function by colours, or in one dimension by its graph.
+
+    Args:
+        axes: where; their ticks are taken away.
+        how: on what.
+        data: (p) at the points of `how`.
+        cmap: colour map.
+        limits: of the values.
+    """
+    if len(how.axes) == 1:
+        _graph(axes, how, data, limits)
+        return
     x, y = how.points.T
-    triangles, values = Triangulation(x, y, how.triangles), data[how.dofs]
-    if how.flat:
-        axes.tripcolor(triangles, facecolors=values, cmap=cmap, norm=limits)
-    else:
-        axes.tripcolor(triangles, values, shading="gouraud", cmap=cmap, norm=limits)
+    triangles = Triangulation(x, y, how.triangles)
+    axes.tripcolor(triangles, data, shading="gouraud", cmap=cmap, norm=limits, rasterized=True)
     axes.set_aspect("equal")
     axes.set(xticks=[], yticks=[], xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _graph(axes: Axes, how: Drawing, data: Array, limits: Normalize) -> None:
+    x = how.points[:, 0]
+    lines = np.stack([x, data], axis=1)[how.triangles]
+    axes.add_collection(LineCollection(list(lines), colors="#0072B2", linewidths=1.2))
+    low, high = float(limits.vmin or 0.0), float(limits.vmax or 0.0)
+    pad = 0.05 * (high - low)
+    axes.set(xlim=(x.min(), x.max()), ylim=(low - pad, high + pad))
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _bar(figure: Figure, axes: Any, cmap: str, limits: Normalize) -> None:

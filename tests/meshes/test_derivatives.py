@@ -30,7 +30,7 @@ def complex_of(cell, k):
     gdim = mesh.geometry.dim
     wanted = [("P", k), ("N1curl", k), ("RT", k), ("DG", k - 1)]
     wanted += [("DG", k - 1, (gdim,))] if affine else []
-    wanted += [("BDM", k), ("N2curl", k)] if affine else []
+    wanted += [("BDM", k), ("N2curl", k), ("P", k, (gdim,))] if affine else []
     return {str(SpaceName(*w)): make_space(mesh, SpaceName(*w)) for w in wanted}
 
 
@@ -40,7 +40,7 @@ def test_as_dolfinx_at_points(cell, k):
     spaces = complex_of(cell, k)
     tree = derivatives_tree(spaces)
     plane, affine = cell in ("triangle", "quadrilateral"), cell in ("triangle", "tetrahedron")
-    assert len(tree) == {(1, 0): 4, (0, 0): 3, (1, 1): 7, (0, 1): 6}[plane, affine]
+    assert len(tree) == {(1, 0): 4, (0, 0): 3, (1, 1): 8, (0, 1): 7}[plane, affine]
     rng = np.random.default_rng(1)
     X = random_reference(cell, 3, rng)
     for entry in tree.values():

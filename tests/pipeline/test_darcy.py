@@ -73,4 +73,6 @@ def test_the_statement_parses_and_is_the_equation():
     gradients = sum(a * sympy.diff(u, s) * sympy.diff(v, s) for s in (x, y))
     assert sympy.simplify(weak - (gradients - f * v)) == 0
     assert said["symbols"]["f"]["value"] == "x*y"
-    assert [(b["type"], b["expression"]) for b in said["boundary"]] == [("dirichlet", ["u - (g(x, y))"])]
+    assert [(b["type"], b["expression"]) for b in said["boundary"]] == [
+        ("dirichlet", ["u - (g(x, y))"])
+    ]

@@ -127,3 +127,21 @@ def test_feature_distances_are_root_mean_square_distances(tmp_path):
     expected = np.sqrt(np.mean((rows[0] - rows[1]) ** 2))
     assert np.isclose(np.linalg.norm(features[0] - features[1]), expected)
     assert sampler.features(rows[0], 2).shape == (2,)
+
+
+def test_a_path_is_relative_to_the_spec(tmp_path):
+    import yaml
+
+    from pipeline.spec import load_spec
+
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "mine.npy", np.ones((3, 9)))
+    raw = {
+        "name": "t",
+        "samples": 3,
+        "problem": {"family": "darcy", "coefficient": {"law": "file", "path": "data/mine.npy"}},
+        "mesh": {"domain": "unit_square", "resolution": 2},
+    }
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(raw))
+    law = load_spec(tmp_path / "spec.yaml").problem.coefficient
+    assert law.path == str(tmp_path / "data" / "mine.npy") and law.rows() == 3

@@ -94,7 +94,9 @@ CASES = {
          "steps": 4, "theta": 0.5, "sides": FLUX},
         square(6),
     ),
-    "helmholtz": ({"family": "helmholtz", "wave_number": uniform(2, 3), "source": FIELD}, square(6)),
+    "helmholtz": (
+        {"family": "helmholtz", "wave_number": uniform(2, 3), "source": FIELD}, square(6),
+    ),
     "helmholtz_absorbing": (
         {"family": "helmholtz_absorbing", "wave_number": LOG, "absorbing": ["left", "top"],
          "incoming_re": FIELD},

@@ -86,9 +86,9 @@ def test_a_polynomial_solution_is_exact_in_spite_of_the_stabilisation():
     family = make(
         2,
         diffusivity=0.01,
-        velocity_x=1.0,
+        velocity_x="1 + y",
         velocity_y=2.0,
-        source="2*x + 2 - 0.02",
+        source="2*x*(1 + y) + 2 - 0.02",
         boundary="x**2 + y",
     )
     problem = problem_of(family, *square(4))

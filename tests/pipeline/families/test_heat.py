@@ -1,12 +1,14 @@
 """The heat equation: orders in h and Δt, a mode that decays, one matrix for all steps."""
 
-import meshes  # noqa: F401  # isort: skip
+import meshes  # isort: skip
 import numpy as np
 import pytest
+import ufl
+from dolfinx import fem
 from meshes_for_tests import cube, fitted_orders, problem_of, solve, square
 
 from pipeline.families.heat import Heat
-from pipeline.manufactured import consistency
+from pipeline.manufactured import consistency, manufactured_errors, smooth_field
 from pipeline.march import march
 from solvers import Strategy, solve_stream
 
@@ -29,6 +31,17 @@ def test_weak_and_strong_form_are_one(build, n, theta):
 def test_the_orders_in_h_are_those_of_theory(degree, sizes):
     orders = fitted_orders(make(degree, theta=0.5), square, sizes)["u"]
     np.testing.assert_allclose(orders, [degree + 1, degree], atol=0.15)
+
+
+def test_the_manufactured_error_is_carried_from_step_to_step():
+    """In no time at all u_h stays the interpolant it started from: u* isn't found anew."""
+    mesh, facets = square(8)
+    found = manufactured_errors(make(end=1e-9, steps=2), mesh, facets)[0].l2
+    V, exact = fem.functionspace(mesh, ("P", 1)), smooth_field(meshes.UflCalculus(mesh, facets), ())
+    start = fem.Function(V)
+    start.interpolate(fem.Expression(exact, V.element.interpolation_points))
+    square_error = fem.assemble_scalar(fem.form((start - exact) ** 2 * ufl.dx))
+    assert found == pytest.approx(np.sqrt(square_error), rel=1e-3)
 
 
 @pytest.mark.long
