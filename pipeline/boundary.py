@@ -47,7 +47,27 @@ def natural(q: Any, sides: Sides, u: Any, v: Any) -> Any:
     return total
 
 
-def dirichlet_rest(q: Any, sides: Sides, output: str, value: Any) -> list[Any]:
-    """Return u = value on the boundary without the sides; nothing if no boundary is left."""
+def dirichlet_rest(
+    q: Any, sides: Sides, output: str, value: Any, determined: bool = False
+) -> list[Any]:
+    """Return u = value on the boundary without the sides; nothing if no boundary is left.
+
+    Args:
+        q: The calculus.
+        sides: What holds on named sides.
+        output: The field u.
+        value: Its boundary value.
+        determined: Whether the equation in the domain alone fixes the constant in u.
+
+    Raises:
+        ValueError: A flux is given all around, and nothing fixes the constant in u.
+    """
     where = q.boundary_without(list(sides))
-    return [] if where is None else [q.dirichlet(output, value, where)]
+    if where is not None:
+        return [q.dirichlet(output, value, where)]
+    if not determined and all(isinstance(side, Neumann) for side in sides.values()):
+        raise ValueError(
+            f"problem.sides: a flux is given on the whole boundary, so {output} is determined up to "
+            "a constant only; leave a part out (its value is given then) or make a side robin"
+        )
+    return []

@@ -22,7 +22,7 @@ from scipy.spatial import cKDTree
 from pipeline.operators.pictures import draw, magnitude
 from storage import Dataset
 from storage.files import commit_bytes, make_folder
-from storage.triangles import Drawing, drawing
+from storage.triangles import Drawing, drawing, inner_cells, outline
 
 __all__ = ["samples_picture"]
 
@@ -97,7 +97,22 @@ def _samples(dataset: Dataset, name: str, rows: list[int]) -> list[_Shown]:
             return []
         values = function.evaluate(how.cells, how.reference)
         found.append(_Shown(how, values, function.time))
-    return found
+    if not all(_is_outline(shown) for shown in found):
+        return found
+    edges = [outline(shown.how.mesh, shown.how.space) for shown in found]
+    functions = [dataset.function(name, row) for row in rows]
+    return [
+        _Shown(edge, function.evaluate(edge.cells, edge.reference), function.time)
+        for edge, function in zip(edges, functions, strict=True)
+    ]
+
+
+def _is_outline(shown: _Shown) -> bool:
+    """Whether the function is on the boundary of a plane domain alone, and zero elsewhere."""
+    if len(shown.how.axes) != 2 or int(shown.how.mesh["gdim"]) != 2:
+        return False
+    inner = inner_cells(shown.how.mesh)[shown.how.cells]
+    return bool(inner.any() and not shown.values[inner].any() and shown.values.any())
 
 
 def _panels(
@@ -171,7 +186,6 @@ def _arrows(ax: Axes, shown: _Shown, longest: float) -> None:
     off = np.linalg.norm(place - box - 0.5, axis=1)
     order = np.lexsort((off, box[:, 1], box[:, 0]))
     picked = order[np.unique(box[order], axis=0, return_index=True)[1]]
-    picked = picked[off[picked] < 0.5]
     vectors = shown.values[picked][:, list(how.axes)]
     lengths = np.linalg.norm(vectors, axis=1)
     clear = lengths > 0.01 * longest

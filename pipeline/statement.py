@@ -56,13 +56,15 @@ def statement(spec: Spec) -> dict[str, Any]:
         "initial": [] if start is None else [str(e) for e in _flat(start)],
         "times": family.times(),
         "outputs": {
-            o.symbol: {"units": o.units, "meaning": o.description} | _alias(o.symbol)
+            o.symbol: {"units": o.units, "meaning": o.description}
+            | ({} if o.space.value_shape(dim) else _alias(o.symbol))
             for o in outputs
         },
         "symbols": _meanings(spec),
         "parameters": {n: m for n, m in _meanings(spec).items() if m["kind"] == "parameter"},
     }
-    text = " ".join([*said["strong"], *(term["integrand"] for term in said["weak"])])
+    conditions = [text for condition in said["boundary"] for text in condition["value"]]
+    text = " ".join([*said["strong"], *(term["integrand"] for term in said["weak"]), *conditions])
     words = set(re.findall(r"[A-Za-z_]\w*", text))
     said["symbols"] |= {name: meaning for name, meaning in _COMMON.items() if name in words}
     for o in outputs if start is not None else []:

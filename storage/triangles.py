@@ -1,8 +1,7 @@
 """What to draw finite-element functions on, from stored tables only.
 
 Every cell is drawn by itself, so jumps between cells show: cut into m² triangles (a square into
-2m²) whose corners are known by their cell and reference point; a space of degree 1 has m = 1. In
-one dimension cells are cut into segments; in three, a grid in the plane through the middle is
+2m²) whose corners are known by their cell and reference point. In one dimension cells are cut into segments; in three, a grid in the plane through the middle is
 drawn, without its points outside of the mesh.
 """
 
@@ -20,12 +19,18 @@ from numpy.typing import NDArray
 from storage.elements import shape_functions
 from storage.function import StoredFunction
 
-__all__ = ["Drawing", "drawing"]
+__all__ = ["Drawing", "drawing", "inner_cells", "outline"]
 
 type Array = NDArray[np.float64]
 type Index = NDArray[np.int64]
 
 ENOUGH = 12_000  # triangles that fill a small picture; finer meshes are not cut further
+MOST_CUTS = 8
+EDGES = {
+    "triangle": ((1, 2), (0, 2), (0, 1)),
+    "quadrilateral": ((0, 1), (0, 2), (1, 3), (2, 3)),
+}  # corners of a cell's edges, as Basix numbers them
+CORNERS = {"triangle": ((0, 0), (1, 0), (0, 1)), "quadrilateral": ((0, 0), (1, 0), (0, 1), (1, 1))}
 SLICE = 97  # grid points along the longer side of a slice: odd, so that symmetry planes are met
 
 
@@ -34,7 +39,7 @@ class Drawing:
     """How to draw the functions of a space.
 
     Attributes:
-        points: (p, 2) of the triangles' corners, (p, 1) of the ends of segments.
+        points: (p, 2) of the triangles' corners; of the ends of segments, (p, 1) in one dimension.
         triangles: (t, 3) corners of triangles, (t, 2) of segments.
         axes: which coordinates `points` are, the two of the plane for a slice.
         cells: (p) stored cell of each point.
@@ -90,15 +95,52 @@ def drawing(mesh: Mapping[str, Any], space: Mapping[str, Any]) -> Drawing | None
     )
 
 
+def outline(mesh: Mapping[str, Any], space: Mapping[str, Any]) -> Drawing:
+    """Return how to draw functions on the boundary of a plane mesh alone, as segments."""
+    kind, cells = str(mesh["cell_type"]), np.asarray(mesh["cells"], dtype=np.int64)
+    owner, edge = _boundary(kind, cells)
+    ends = np.array(CORNERS[kind], dtype=float)[np.array(EDGES[kind])[edge]]
+    parts = max(1, 2 * int(space["degree"]))
+    along = np.linspace(0.0, 1.0, parts + 1)[:, None]
+    reference = (ends[:, :1] + along * (ends[:, 1:] - ends[:, :1])).reshape(-1, 2)
+    owner = np.repeat(owner, parts + 1)
+    vertices = np.asarray(mesh["points"])[cells[owner]]
+    points = np.einsum("pk,pkg->pg", shape_functions(kind, reference)[0], vertices)
+    segments = np.arange(len(edge))[:, None, None] * (parts + 1) + _pairs(parts)
+    return Drawing(points, segments.reshape(-1, 2), (0, 1), owner, reference, mesh, space)
+
+
+def inner_cells(mesh: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return which cells (nc) of a plane mesh have no vertex on its boundary."""
+    kind, cells = str(mesh["cell_type"]), np.asarray(mesh["cells"], dtype=np.int64)
+    owner, edge = _boundary(kind, cells)
+    touched = np.zeros(len(mesh["points"]), dtype=bool)
+    touched[cells[owner[:, None], np.array(EDGES[kind])[edge]]] = True
+    return ~touched[cells].any(axis=1)
+
+
+def _boundary(kind: str, cells: Index) -> tuple[Index, Index]:
+    """Edges that one cell alone has: the cell, and which of its edges it is."""
+    edges = np.array(EDGES[kind])
+    ends = np.sort(cells[:, edges].reshape(-1, 2), axis=1)
+    _, first, count = np.unique(ends, axis=0, return_index=True, return_counts=True)
+    owner, edge = np.divmod(first[count == 1], len(edges))
+    return owner, edge
+
+
 def _cuts(kind: str, count: int, space: Mapping[str, Any]) -> int:
-    """In how many parts the edges of a cell are cut: twice the degree, while it can be seen."""
+    """In how many parts the edges of a cell are cut, as far as it can be seen.
+
+    Degree 1 is cut on coarse meshes too: colours are blended linearly in a triangle, and a blend
+    of two colours is not one of the map.
+    """
     order = 3 if str(space["family"]) == "MINI" else int(space["degree"])  # of MINI's bubble
-    if order <= 1:
+    if order == 0:
         return 1
     if kind == "interval":
         return 4 * order
     triangles = count * (2 if kind == "quadrilateral" else 1)
-    return max(2, min(2 * order, isqrt(ENOUGH // triangles)))
+    return max(1 if order == 1 else 2, min(MOST_CUTS, isqrt(ENOUGH // triangles)))
 
 
 def _cut(kind: str, m: int) -> tuple[Array, Index]:

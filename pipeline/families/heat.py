@@ -55,7 +55,7 @@ class Heat(Family):
 
     def conditions(self, q: Any, c: Any) -> list[Any]:
         """U = g outside of the sides."""
-        return dirichlet_rest(q, self.sides, "u", c.g)
+        return dirichlet_rest(q, self.sides, "u", c.g, determined=True)
 
     def initial(self, q: Any, c: Any) -> Any:
         """U = u0."""

@@ -52,4 +52,4 @@ class ReactionDiffusion(Family):
 
     def conditions(self, q: Any, c: Any) -> list[Any]:
         """U = g outside of the sides."""
-        return dirichlet_rest(q, self.sides, "u", c.g)
+        return dirichlet_rest(q, self.sides, "u", c.g, determined=True)

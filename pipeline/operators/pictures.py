@@ -114,7 +114,7 @@ def magnitude(values: Array) -> Array:
 
 
 def draw(axes: Axes, how: Drawing, data: Array, cmap: str, limits: Normalize) -> None:
-    """Show a function by colours, or in one dimension by its graph.
+    """Show a function by colours, on the boundary alone as a line; in one dimension by its graph.
 
     Args:
         axes: where; their ticks are taken away.
@@ -127,10 +127,20 @@ def draw(axes: Axes, how: Drawing, data: Array, cmap: str, limits: Normalize) ->
         _graph(axes, how, data, limits)
         return
     x, y = how.points.T
-    triangles = Triangulation(x, y, how.triangles)
-    axes.tripcolor(triangles, data, shading="gouraud", cmap=cmap, norm=limits, rasterized=True)
+    pad = 0.0
+    if how.triangles.shape[1] == 2:
+        pad = 0.02 * max(how.size)
+        lines = LineCollection(
+            list(how.points[how.triangles]), cmap=cmap, norm=limits, linewidths=4
+        )
+        lines.set_array(data[how.triangles].mean(axis=1))
+        axes.add_collection(lines)
+    else:
+        triangles = Triangulation(x, y, how.triangles)
+        axes.tripcolor(triangles, data, shading="gouraud", cmap=cmap, norm=limits, rasterized=True)
     axes.set_aspect("equal")
-    axes.set(xticks=[], yticks=[], xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
+    axes.set(xticks=[], yticks=[])
+    axes.set(xlim=(x.min() - pad, x.max() + pad), ylim=(y.min() - pad, y.max() + pad))
     for spine in axes.spines.values():
         spine.set_visible(False)
 

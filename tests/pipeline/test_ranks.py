@@ -43,6 +43,7 @@ def square(n, **more):
 FLUX = {"right": {"kind": "neumann", "flux": "y"}, "top": {"kind": "robin", "coefficient": 2.0}}
 STEP = {"domain": "backward_step", "resolution": 4, "inlet": 1.0, "outlet": 2.0}
 HOLE = {"domain": "perforated_plate", "size": 0.15, "morph": {"x": {"low": 0.45, "high": 0.55}}}
+CROSSED = square(5, diagonal="crossed")
 BOX = {"domain": "box", "resolution": [3, 3, 3]}
 
 # name: (problem, mesh), or (problem, mesh, other keys)
@@ -151,9 +152,36 @@ CASES = {
     "flow, data that jump": (
         {"family": "lid_driven_cavity", "viscosity": 0.1, "speed": PHASES}, square(6),
     ),
+    "pins": ({"family": "pinned", "coefficient": LOG}, CROSSED, {"family_file": "pinned.py"}),
     "line": ({"family": "darcy", "coefficient": LOG, "boundary": "x", "output_space": P(2)},
              {"domain": "unit_interval", "resolution": 12}),
 }  # fmt: skip
+PINNED = """
+from typing import Literal
+from rekrylov import Coefficient, Family, Output, SpaceSpec, quantity
+
+
+class Pinned(Family):
+    '''Natural conditions; a scalar and a vector held at a point as far from four nodes.'''
+
+    family: Literal["pinned"]
+    coefficient: Coefficient = quantity("a", "coefficient", positive=True)
+    STRATEGY = {"ksp": "preonly", "pc": "lu"}
+
+    def outputs(self, dim):
+        P1 = SpaceSpec(family="P", degree=1)
+        return [Output("u", P1, "1", "scalar"), Output("w", P1.vector(dim), "1", "vector")]
+
+    def strong(self, q, u, c):
+        return tuple(-q.div(c.a * q.grad(part)) for part in u)
+
+    def weak(self, q, u, v, c):
+        work = sum(q.inner(q.grad(a), q.grad(b)) for a, b in zip(u, v))
+        return q.dx(c.a * work - v[0] * (q.x[0] - 0.5) - v[1][0] * (q.x[1] - 0.5))
+
+    def conditions(self, q, c):
+        return [q.pin("u", (0.5, 0.4), 1.0), q.pin("w", (0.5, 0.4), 2.0)]
+"""
 # Elements with an orientation, mixed spaces, and Newton's method: where ranks could disagree.
 OFTEN = ["darcy_mixed", "stokes", "curl_curl", "lid_driven_cavity"]
 WAYS = {"two ranks": (2, 1), "groups of two": (2, 2), "groups of three": (3, 3)}
@@ -178,6 +206,7 @@ for name in names:
 
 def make(rekrylov, folder, ranks, size, names):
     """The data sets of some cases; those that can't be made are missing."""
+    (folder / "pinned.py").write_text(PINNED)
     for name in names:
         problem, mesh, *more = CASES[name]
         spec = {"name": "t", "seed": 3, "samples": 4, "rtol": RTOL, "storage": {"shard_size": 2}}

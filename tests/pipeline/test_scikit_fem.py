@@ -102,6 +102,26 @@ def mass(u, v, w):
     return dot(u, v) if u.ndim > 2 else u * v
 
 
+def test_darcy_on_a_moving_mesh_with_data_that_depend_on_place(data):
+    hole = {"x": {"low": 0.45, "high": 0.55}, "radius": {"low": 0.15, "high": 0.2}}
+    problem = {"family": "darcy", "coefficient": "1 + y", "boundary": "x*y", "source": "x"}
+    space = {"output_space": {"family": "P", "degree": 2}}
+    domain = {"domain": "perforated_plate", "size": 0.15, "morph": hole}
+    dataset = data(problem | space, domain)
+    reference = mesh_of(dataset)
+    fixed_basis = Basis(reference, skfem.ElementTriP2())
+    for sample in dataset:
+        moved = stored_nodes(dataset, "displacement", sample["displacement"], reference.p).T
+        mesh = MeshTri(reference.p + moved, reference.t)
+        basis = Basis(mesh, skfem.ElementTriP2(), intorder=4)
+        K = skfem.BilinearForm(lambda u, v, w: (1 + w.x[1]) * dot(grad(u), grad(v)))
+        f = skfem.LinearForm(lambda v, w: w.x[0] * v).assemble(basis)
+        x, y = basis.doflocs
+        u = skfem.solve(*skfem.condense(K.assemble(basis), f, x=x * y, D=basis.get_dofs().all()))
+        ours = stored_nodes(dataset, "u", sample["u"], fixed_basis.doflocs)[:, 0]
+        assert_close(ours, u, mass.assemble(basis))
+
+
 @pytest.mark.parametrize("degree", [1, 2])
 @pytest.mark.parametrize("law", [LOG, PHASES], ids=["lognormal", "two-phase"])
 def test_darcy(data, degree, law):
