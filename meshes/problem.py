@@ -251,7 +251,8 @@ class Problem:
         if abs(dt - float(self.q.dt.value)) > 1e-12 * dt:
             self.q.dt.value, self._fresh_matrix = dt, False
         self.q.time.value = time
-        self.dirichlet.update()
+        if self.dirichlet.in_time:
+            self.dirichlet.update()
 
     # --- the solution ---
 

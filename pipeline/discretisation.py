@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.march import March, Outcome, march, time_steps
+from pipeline.march import March, Outcome, march
 from pipeline.problem import expressions, input_fields, output_fields, parameters
 from pipeline.spec import Spec
 
@@ -181,10 +181,10 @@ class Discretisation:
         self.set(columns)
         if self._times:
             problem.start()
+        steps = np.diff([0.0, *self._times]) if self._times else [1.0]
         rounding = 64 * np.finfo(self._spec.dtype).eps
-        steps = time_steps(self._times) if self._times else [(1.0, 0.0)]
-        for k, (dt, time) in enumerate(steps):
-            problem.set_time(time, dt)
+        for k, (dt, time) in enumerate(zip(steps, self._times or [0.0], strict=True)):
+            problem.set_time(float(time), float(dt))
             deviation = self.load({n: v[k] if self._times else v for n, v in outputs.items()})
             if problem.linear:
                 A, b = problem.assemble()

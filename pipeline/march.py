@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Outcome", "march", "time_steps"]
+__all__ = ["Outcome", "march"]
 
 Array = NDArray[np.float64]
 _NEWTON_STEPS = 30
@@ -71,17 +71,6 @@ class Outcome:
 March = Generator[Any, Any, Outcome]
 
 
-def time_steps(times: list[float]) -> list[tuple[float, float]]:
-    """Return (Δt, t) of each step from t₀ = 0.
-
-    Equal steps are so to the last bit: a matrix that depends on Δt is then the same for all.
-    """
-    steps = np.diff([0.0, *times])
-    if np.allclose(steps, steps[0], rtol=1e-9, atol=0.0):
-        steps[:] = times[-1] / len(times)
-    return list(zip(steps.tolist(), times, strict=True))
-
-
 def march(problem: Any, i: int, rtol: float, dtype: DTypeLike, times: list[float]) -> March:
     """Yield the systems of sample i, whose data are set; return its outcome. Collective.
 
@@ -93,10 +82,11 @@ def march(problem: Any, i: int, rtol: float, dtype: DTypeLike, times: list[float
         times: Times of the steps; empty for a stationary problem.
     """
     outcome = Outcome(i)
+    steps = np.diff([0.0, *times])
     if times:
         problem.start()
-    for dt, time in time_steps(times) if times else [(1.0, 0.0)]:
-        problem.set_time(time, dt)
+    for dt, time in zip(steps, times, strict=True) if times else [(1.0, 0.0)]:
+        problem.set_time(float(time), float(dt))
         if problem.linear:
             solved = yield from _linear(problem, outcome)
         else:

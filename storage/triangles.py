@@ -1,8 +1,9 @@
 """What to draw finite-element functions on, from stored tables only.
 
 Every cell is drawn by itself, so jumps between cells show: cut into m² triangles (a square into
-2m²) whose corners are known by their cell and reference point. In one dimension cells are cut into segments; in three, a grid in the plane through the middle is
-drawn, without its points outside of the mesh.
+2m²) whose corners are known by their cell and reference point. In one dimension cells are cut
+into segments; in three, a grid in the plane through the middle is drawn, without its points
+outside of the mesh.
 """
 
 from __future__ import annotations
