@@ -142,12 +142,12 @@ class Problem:
             self._starts = self._interpolations(start)
         if self.linear:
             unknown = ufl.TrialFunction(self.W)
-            F = self._weak(unknown, v)
+            F = self._stated(form.weak, self._split(unknown), self._split(v))
             bilinear, right = ufl.system(F)
             if right is None or right.empty():
                 right = ufl.inner(fem.Constant(self.mesh, np.zeros(v.ufl_shape)), v) * ufl.dx
         else:
-            right = self._weak(self.w, v)
+            right = self._stated(form.weak, self._split(self.w), self._split(v))
             bilinear = ufl.derivative(right, self.w)
         self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
         self._a, self._L = compiled_form(bilinear), compiled_form(right)
@@ -155,7 +155,7 @@ class Problem:
         self.dirichlet = DirichletData(
             self.W,
             self.names,
-            form.conditions(q, c),
+            self._stated(form.conditions),
             q.facets,
             {id(f) for f in varying},
             q.time,
@@ -165,17 +165,17 @@ class Problem:
         self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
         self.b: PETSc.Vec = fem_petsc.create_vector(self.W)
 
-    def _weak(self, u: Any, v: Any) -> Any:
-        """F(u; v); where UFL refuses it, a datum has another shape than the form expects."""
+    def _stated(self, what: Any, *unknowns: Any) -> Any:
+        """What the family states; where UFL refuses it, a datum has another shape than expected."""
         try:
-            return self._form.weak(self.q, self._split(u), self._split(v), self._c)
+            return what(self.q, *unknowns, self._c)
         except ValueError as error:
             known = {**self._functions, **self._constants}
             shapes = [f"{name} {f.ufl_shape}" for name, f in known.items() if f.ufl_shape]
             if not shapes or isinstance(error, MeshError):
                 raise
             raise ValueError(
-                f"the weak form can't be made of the data: {error} Vectors among them, with their "
+                f"the problem can't be made of the data: {error} Vectors among them, with their "
                 f"shapes: {', '.join(shapes)}; give a law without `size`, or a scalar space"
             ) from None
 

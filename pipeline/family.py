@@ -106,6 +106,10 @@ class Family(SpecModel):
             space = getattr(self, key)
             if (got := f"{space.family}{space.degree}") not in allowed:
                 raise ValueError(f"{key}: got {got}; allowed: {', '.join(allowed)}")
+            if space.shape:
+                raise ValueError(
+                    f"{key}: got shape {list(space.shape)}; leave it out, the family has its own"
+                )
         return self
 
     def outputs(self, dim: int) -> list[Output]:

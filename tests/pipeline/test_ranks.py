@@ -182,8 +182,8 @@ class Pinned(Family):
     def conditions(self, q, c):
         return [q.pin("u", (0.5, 0.4), 1.0), q.pin("w", (0.5, 0.4), 2.0)]
 """
-# Elements with an orientation, mixed spaces, and Newton's method: where ranks could disagree.
-OFTEN = ["darcy_mixed", "stokes", "curl_curl", "lid_driven_cavity"]
+# Elements with an orientation, mixed spaces, Newton's method, jumps: where ranks could disagree.
+OFTEN = ["darcy_mixed", "stokes", "curl_curl", "lid_driven_cavity", "darcy, data that jump", "pins"]
 WAYS = {"two ranks": (2, 1), "groups of two": (2, 2), "groups of three": (3, 3)}
 PARAMETERS = [
     pytest.param(

@@ -39,7 +39,7 @@ class Kovasznay(NavierStokes):
 
 @pytest.mark.parametrize("family", [channel(density=2), cavity(density=2)])
 def test_weak_and_strong_form_are_one(family):
-    assert consistency(family, *square(3)) < 1e-9
+    assert consistency(family, *square(6)) < 1e-9
 
 
 def orders_of(element, p_gain):
