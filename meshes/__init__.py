@@ -21,6 +21,7 @@ from meshes.boxes import (
 )
 from meshes.calculus import UflCalculus
 from meshes.canonical import CanonicalMap
+from meshes.data import Data
 from meshes.derivatives import derivative_matrix, derivatives_tree
 from meshes.domains import Domain, mesh_tree, tagged_tree
 from meshes.evaluation import evaluation_matrix, grid_tree
@@ -30,7 +31,7 @@ from meshes.hierarchy import hierarchy
 from meshes.interpolation import interpolation_table
 from meshes.morph import hole_morph
 from meshes.point_values import point_values
-from meshes.problem import Data, Problem
+from meshes.problem import Problem
 from meshes.prolongation import prolongation
 from meshes.quality import MeshError, check_quality
 from meshes.rebuild import mesh_from_tree

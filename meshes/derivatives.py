@@ -40,9 +40,9 @@ def derivatives_tree(spaces: dict[str, FunctionSpace]) -> dict[str, Any]:
 
     The pairs are gradient P_k → N1curl_k, N2curl_{k−1}; rotated gradient (in the plane)
     P_k → RT_k; curl N1curl_k, N2curl_k → RT_k in space, → DG_{k−1} in the plane; divergence
-    RT_k, BDM_k, vector P_k → DG_{k−1} (RT_k on quadrilaterals and hexahedra → DG_{k-1} there, affine cells
-    only; N2curl and BDM on simplices only); broken gradient P_k, DG_k → vector DG_{k−1} on
-    affine simplices. Serial, not collective.
+    RT_k, BDM_k, vector P_k → DG_{k−1} (RT_k on quadrilaterals and hexahedra → DG_{k-1} there,
+    affine cells only; N2curl, BDM and vector P on simplices only); broken gradient P_k, DG_k →
+    vector DG_{k−1} on affine simplices. Serial, not collective.
 
     Args:
         spaces: Serial spaces on one mesh, by name.

@@ -25,6 +25,7 @@ class DirichletData:
         free: Mask over the owned dofs of W: True where w is not constrained.
         varies: Whether values depend on a sample's data, or on time.
         in_time: Whether values depend on time.
+        terminals: `id` of the functions and constants that values depend on.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class DirichletData:
         self._updates: list[tuple[SingleValued, fem.Expression, Function]] = []
         self._varying, self.varies = varying | {id(time)}, False
         self._time, self._moves, self.in_time = id(time), moves, False
+        self.terminals: set[int] = set()
         for condition in conditions:
             if condition.output not in names:
                 raise ValueError(
@@ -97,6 +99,7 @@ class DirichletData:
             self._updates.append((interpolation, expression, g))
             self.varies = True
         self.in_time = self.in_time or self._time in terminals
+        self.terminals |= terminals
 
     def update(self) -> None:
         """Interpolate the values again, for the present data. Collective."""

@@ -7,8 +7,6 @@ Find w ∈ W (one space, or a product of several), w = g on parts of the boundar
 F depends on coefficients: functions in finite-element spaces, constants, expressions in x.
 """
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import dolfinx.fem.petsc as fem_petsc
@@ -20,21 +18,20 @@ from dolfinx.mesh import Mesh
 from mpi4py import MPI
 from numpy.typing import NDArray
 from petsc4py import PETSc
+from ufl.algorithms import extract_coefficients
+from ufl.algorithms.analysis import extract_constants
 
 from meshes.calculus import UflCalculus, make_space_of
+from meshes.data import DISPLACEMENT, Data, SampleData
 from meshes.dirichlet import DirichletData
-from meshes.expressions import Pointwise, expression_on
 from meshes.forms import compiled_form
 from meshes.quality import MeshError
 from meshes.single_valued import SingleValued
 from meshes.spaces import SpaceName, make_space
 
-__all__ = ["Data", "Formulation", "Problem"]
+__all__ = ["Formulation", "Problem"]
 
 Array = NDArray[np.float64]
-
-_GENERIC = 0.7
-"""Value of data before the first sample: not 0, which forms may divide by."""
 
 
 class Formulation(Protocol):
@@ -51,21 +48,6 @@ class Formulation(Protocol):
 
     def initial(self, q: Any, c: Any) -> Any:
         """Return u at the start, of a marching problem; else None."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """What F depends on, by symbol.
-
-    Attributes:
-        fields: Symbol → the space of a function.
-        parameters: Symbol → shape of a constant.
-        expressions: Symbol → an expression in x, the same for all samples.
-    """
-
-    fields: dict[str, FunctionSpace] = field(default_factory=dict)
-    parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    expressions: dict[str, Pointwise] = field(default_factory=dict)
 
 
 class Problem:
@@ -105,17 +87,7 @@ class Problem:
         self.parts = _parts(self.W, self.names)
         self.w, self._before = Function(self.W), Function(self.W)
         self.q = UflCalculus(mesh, facets, form.QUADRATURE)
-        self._functions = {name: Function(V) for name, V in data.fields.items()}
-        self._constants: dict[str, Any] = {
-            name: fem.Constant(mesh, np.full(shape, _GENERIC))
-            for name, shape in data.parameters.items()
-        }
-        for name, function in self._functions.items():
-            function.x.array[:] = 0.0 if name == "displacement" else _GENERIC
-        known = {name: expression_on(mesh, f) for name, f in data.expressions.items()}
-        self._c = SimpleNamespace(**self._functions, **self._constants, **known)
-        self._geometry = np.array(mesh.geometry.x)
-        self._state: dict[str, Array] = {}
+        self._data = SampleData(mesh, data)
         self._fresh_matrix = False
         self._compile()
 
@@ -135,8 +107,8 @@ class Problem:
         return bool(self._form.LINEAR)
 
     def _compile(self) -> None:
-        q, form, c, v = self.q, self._form, self._c, ufl.TestFunction(self.W)
-        start = form.initial(q, c)
+        q, form, v = self.q, self._form, ufl.TestFunction(self.W)
+        start = form.initial(q, self._data.symbols)
         if start is not None:
             q.previous = self._split(self._before)
             self._starts = self._interpolations(start)
@@ -151,7 +123,7 @@ class Problem:
             bilinear = ufl.derivative(right, self.w)
         self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
         self._a, self._L = compiled_form(bilinear), compiled_form(right)
-        varying = [*self._functions.values(), *self._constants.values(), q.load, q.time]
+        varying = [*self._data.terminals.values(), q.load, q.time]
         self.dirichlet = DirichletData(
             self.W,
             self.names,
@@ -159,38 +131,52 @@ class Problem:
             q.facets,
             {id(f) for f in varying},
             q.time,
-            "displacement" in self._functions,
+            self._data.moves,
         )
+        self._refuse_unused(bilinear, right, start)
         self.free = self.dirichlet.free
         self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
         self.b: PETSc.Vec = fem_petsc.create_vector(self.W)
 
+    def _refuse_unused(self, bilinear: Any, right: Any, start: Any) -> None:
+        """Refuse random data that nothing depends on: all samples would be the same."""
+        stated = [bilinear, right, *([] if start is None else self._parts_of(start))]
+        used = self.dirichlet.terminals.union(
+            *({id(f) for f in (*extract_coefficients(e), *extract_constants(e))} for e in stated)
+        )
+        if unused := self._data.unused(used):
+            raise ValueError(
+                f"problem: {', '.join(unused)} is random, and nothing on this mesh depends on it; "
+                "give it a number"
+            )
+
+    def _parts_of(self, value: Any) -> list[Any]:
+        return [value] if len(self.names) == 1 else list(value)
+
     def _stated(self, what: Any, *unknowns: Any) -> Any:
         """What the family states; where UFL refuses it, a datum has another shape than expected."""
         try:
-            return what(self.q, *unknowns, self._c)
+            return what(self.q, *unknowns, self._data.symbols)
         except ValueError as error:
-            known = {**self._functions, **self._constants}
-            shapes = [f"{name} {f.ufl_shape}" for name, f in known.items() if f.ufl_shape]
+            shapes = self._data.shapes()
             if not shapes or isinstance(error, MeshError):
                 raise
             raise ValueError(
                 f"the problem can't be made of the data: {error} Vectors among them, with their "
-                f"shapes: {', '.join(shapes)}; give a law without `size`, or a scalar space"
+                f"shapes: {shapes}; give a law without `size`, or a scalar space"
             ) from None
 
     def _interpolations(self, start: Any) -> list[tuple[SingleValued, fem.Expression]]:
         """How the initial condition gets into each part."""
         owned = np.arange(self.mesh.topology.index_map(self.mesh.topology.dim).size_local)
-        values = [start] if len(self.names) == 1 else list(start)
         return [
             (SingleValued(V, owned), fem.Expression(value, V.element.interpolation_points))
-            for (V, _), value in zip(self.parts.values(), values, strict=True)
+            for (V, _), value in zip(self.parts.values(), self._parts_of(start), strict=True)
         ]
 
     def space_of(self, field: str) -> FunctionSpace:
         """Return the space of a field that F depends on, or of the displacement."""
-        return self._functions[field].function_space
+        return self._data.terminals[field].function_space  # type: ignore[no-any-return]
 
     def _split(self, w: Any) -> Any:
         return w if len(self.names) == 1 else ufl.split(w)
@@ -204,39 +190,17 @@ class Problem:
             values: Symbol → local coefficients (owned and ghost), or the value of a constant.
                 "displacement", a vector field in P1, is added to the vertices of the mesh.
         """
-        changed = {name for name, value in values.items() if self._is_new(name, value)}
+        changed = self._data.take(values)
         dirty = any(self._touches_matrix(name) for name in changed)
         flags = np.array([bool(changed), dirty])
         if self.comm.size > 1:
             self.comm.Allreduce(MPI.IN_PLACE, flags, MPI.LOR)
-        for name in changed:
-            self._state[name] = np.array(values[name], dtype=float)
-            if name in self._functions:
-                self._functions[name].x.array[:] = values[name]
-            else:
-                self._constants[name].value = values[name]
-        if "displacement" in changed:
-            self._move()
         self._fresh_matrix = self._fresh_matrix and not flags[1]
         if flags[0]:
             self.dirichlet.update()
 
-    def _is_new(self, name: str, value: Array) -> bool:
-        return name not in self._state or not np.array_equal(self._state[name], value)
-
     def _touches_matrix(self, name: str) -> bool:
-        if name == "displacement":
-            return True
-        known: Any = self._functions.get(name, self._constants.get(name))
-        return id(known) in self._in_matrix
-
-    def _move(self) -> None:
-        """Put the vertices where the displacement takes them. Not collective."""
-        d, geometry = self._functions["displacement"], self.mesh.geometry
-        nodes, dofs = np.asarray(geometry.dofmaps[0]), d.function_space.dofmap.list
-        moved = self._geometry[:, : geometry.dim].copy()
-        moved[nodes.ravel()] += d.x.array.reshape(-1, geometry.dim)[dofs.ravel()]
-        geometry.x[:, : geometry.dim] = moved
+        return name == DISPLACEMENT or id(self._data.terminals[name]) in self._in_matrix
 
     def set_load(self, fraction: float) -> None:
         """Set the load of a continuation. Collective."""

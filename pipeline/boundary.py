@@ -67,7 +67,7 @@ def dirichlet_rest(
         return [q.dirichlet(output, value, where)]
     if not determined and all(isinstance(side, Neumann) for side in sides.values()):
         raise ValueError(
-            f"problem.sides: a flux is given on the whole boundary, so {output} is determined up to "
+            f"problem.sides: a flux is given on the whole boundary, so {output} is known up to "
             "a constant only; leave a part out (its value is given then) or make a side robin"
         )
     return []

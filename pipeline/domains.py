@@ -217,9 +217,7 @@ class FileSpec(DomainModel):
     """A user's mesh; its physical groups are the names of boundaries. Needs gmsh."""
 
     domain: Literal["file"]
-    path: UserPath = Field(
-        description="A gmsh file, .msh 4.1 or 2.2, straight-sided cells."
-    )
+    path: UserPath = Field(description="A gmsh file, .msh 4.1 or 2.2, straight-sided cells.")
     dimension: Literal[1, 2, 3] = Field(2, description="Dimension of the mesh.")
 
     @property

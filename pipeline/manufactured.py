@@ -64,10 +64,10 @@ class _Manufactured:
         return (1 + 0.5 * q.sin(time)) * u if self.family.times() else u
 
     def weak(self, q: Any, u: Any, v: Any, c: Any) -> Any:
-        exact, known = self.exact(q, c.now)
+        exact, known = self.exact(q, q.time)
         solved, before = self.family.weak(q, u, v, known), q.previous
         if self.family.times():
-            q.previous = self.exact(q, c.now - q.dt)[0]
+            q.previous = self.exact(q, q.time - q.dt)[0]
         exactly = self.family.weak(q, exact, v, known)
         q.previous = before
         return solved - exactly
@@ -77,7 +77,7 @@ class _Manufactured:
         names = [o.symbol for o in self.family.outputs(q.dim)]
         found = []
         for condition in self.family.conditions(q, known):
-            value = self._at(q, exact[names.index(condition.output)], c.now)
+            value = self._at(q, exact[names.index(condition.output)], q.time)
             if condition.component is not None:
                 value = value[condition.component]
             if condition.is_pin:
@@ -87,20 +87,6 @@ class _Manufactured:
 
     def initial(self, q: Any, c: Any) -> Any:
         return self.exact(q)[0] if self.family.times() else None
-
-
-class _Clocked:
-    """A problem whose u* moves: `now`, a number among its data, follows the time of the steps."""
-
-    def __init__(self, problem: Any) -> None:
-        self._problem = problem
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._problem, name)
-
-    def set_time(self, time: float, dt: float) -> None:
-        self._problem.set_time(time, dt)
-        self._problem.set({"now": np.array(time)})
 
 
 def manufactured_errors(family: Family, mesh: Any, facets: dict[str, Any]) -> list[Errors]:
@@ -117,9 +103,8 @@ def manufactured_errors(family: Family, mesh: Any, facets: dict[str, Any]) -> li
 
     form = _Manufactured(family)
     outputs = {o.symbol: meshes.SpaceName(*o.space.key) for o in family.outputs(mesh.geometry.dim)}
-    data = meshes.Data(parameters={"now": ()})
-    problem, times = meshes.Problem(form, mesh, facets, outputs, data), family.times()
-    _solve(_Clocked(problem), times)
+    problem, times = meshes.Problem(form, mesh, facets, outputs, meshes.Data()), family.times()
+    _solve(problem, times)
     exact, _ = form.exact(problem.q, times[-1] if times else 0.0)
     parts = exact if isinstance(exact, tuple) else (exact,)
     return [

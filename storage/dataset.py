@@ -103,8 +103,8 @@ class Dataset(Common):
         return f"<Dataset {self.path.name}: {len(self)} samples, {names}>"
 
     def __getitem__(self, rows: Rows) -> dict[str, Any]:
-        """Read samples: `id`, every field, and `times`, `times_mask` if they differ by sample."""
-        names = [*self.inputs, *self.outputs]
+        """Read samples: `id`, fields, parameters; `times`, `times_mask` if by sample."""
+        names = [*self.inputs, *self.outputs, *self.parameters]
         names += [name for name in ("times", "times_mask") if name in self.columns]
         index, single = row_index(rows, len(self)), is_single(rows)
         sample: dict[str, Any] = {"id": self.ids[index]}
@@ -206,7 +206,7 @@ class Dataset(Common):
         return dask_array(self, name)
 
     def _read(self, name: str, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        for column in (name, f"inputs/{name}", f"outputs/{name}"):
+        for column in (name, f"inputs/{name}", f"outputs/{name}", f"parameters/{name}"):
             if column in self.columns:
                 break
         else:

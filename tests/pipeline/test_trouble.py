@@ -89,7 +89,7 @@ def revised(number, *command):
     """The command line as it will be when the family was revised."""
     code = (
         "import pipeline.families.darcy as darcy, pipeline.cli\n"
-        f"darcy.DarcySpec.REVISION = {number}\n"
+        f"darcy.Darcy.REVISION = {number}\n"
         "pipeline.cli.main()"
     )
     return [sys.executable, "-c", code, *command]
@@ -98,7 +98,7 @@ def revised(number, *command):
 @pytest.mark.parametrize("ranks", [None, 2])
 def test_another_revision_is_not_extended(rekrylov, spec, root, ranks):
     before = listing(root)
-    command = revised(2)
+    command = revised(99)
     options = ["--root", root, "--set", "samples=60"]
     done = rekrylov("solve", spec, *options, command=command, ranks=ranks)
     told_once(done, 2, "was revised", "not extended", "choose another name or root")
