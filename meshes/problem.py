@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from petsc4py import PETSc
 from ufl.algorithms import extract_coefficients
 from ufl.algorithms.analysis import extract_constants
+from ufl.algorithms.check_arities import ArityMismatch
 
 from meshes.calculus import UflCalculus, make_space_of
 from meshes.data import DISPLACEMENT, Data, SampleData
@@ -112,17 +113,15 @@ class Problem:
         if start is not None:
             q.previous = self._split(self._before)
             self._starts = self._interpolations(start)
-        if self.linear:
-            unknown = ufl.TrialFunction(self.W)
-            F = self._stated(form.weak, self._split(unknown), self._split(v))
-            bilinear, right = ufl.system(F)
-            if right is None or right.empty():
-                right = ufl.inner(fem.Constant(self.mesh, np.zeros(v.ufl_shape)), v) * ufl.dx
-        else:
-            right = self._stated(form.weak, self._split(self.w), self._split(v))
-            bilinear = ufl.derivative(right, self.w)
+        try:
+            bilinear, right = self._forms(v)
+            self._a, self._L = compiled_form(bilinear), compiled_form(right)
+        except ArityMismatch as error:
+            raise ValueError(
+                f"weak(): F(u; v) is not affine in u, or not linear in v ({error}); a family whose "
+                "F is nonlinear in u says LINEAR = False"
+            ) from error
         self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
-        self._a, self._L = compiled_form(bilinear), compiled_form(right)
         varying = [*self._data.terminals.values(), q.load, q.time]
         self.dirichlet = DirichletData(
             self.W,
@@ -137,6 +136,26 @@ class Problem:
         self.free = self.dirichlet.free
         self.A: PETSc.Mat = fem_petsc.create_matrix(self._a)
         self.b: PETSc.Vec = fem_petsc.create_vector(self.W)
+
+    def _forms(self, v: Any) -> tuple[Any, Any]:
+        """The bilinear form of the matrix, and the linear form: L of F = a − L, or F itself.
+
+        Raises:
+            ValueError: A term of F holds no test function: UFL would drop it without a word.
+        """
+        unknown = ufl.TrialFunction(self.W) if self.linear else self.w
+        F = self._stated(self._form.weak, self._split(unknown), self._split(v))
+        if not (alone := ufl.functional(F)).empty():
+            raise ValueError(
+                f"weak(): the term {alone} holds no test function; every term of F(u; v) has to be "
+                "linear in v"
+            )
+        if not self.linear:
+            return ufl.derivative(F, self.w), F
+        bilinear, right = ufl.system(F)
+        if right is None or right.empty():
+            right = ufl.inner(fem.Constant(self.mesh, np.zeros(v.ufl_shape)), v) * ufl.dx
+        return bilinear, right
 
     def _refuse_unused(self, bilinear: Any, right: Any, start: Any) -> None:
         """Refuse random data that nothing depends on: all samples would be the same."""

@@ -51,8 +51,9 @@ def _check_made_by(folder: DataFolder, spec: Spec) -> None:
     if found.get("data_key") != data_key(spec):
         raise RevisionMismatch(
             f"{folder.path}: was made with data key {str(found.get('data_key'))[:10]}, its spec "
-            f"has {data_key(spec)[:10]} in this version: the family, field or mesh was revised. "
-            "Read it, but it is not extended; choose another name or root"
+            f"has {data_key(spec)[:10]} in this version: the family, field or mesh was revised, or "
+            "a file that it names has changed. Read it, but it is not extended; choose another "
+            "name or root"
         )
 
 

@@ -28,6 +28,10 @@ from pipeline.models import SpaceSpec, SpecModel
 __all__ = ["Family", "Output", "Quantity", "quantity"]
 
 
+RESERVED = frozenset({"x", "y", "z", "t", "h", "dt", "load", "displacement", "id", "times"})
+"""Symbols that coordinates, time, the mesh and the reader have for themselves."""
+
+
 @dataclass(frozen=True)
 class Output:
     """An output field.
@@ -114,15 +118,15 @@ class Family(SpecModel):
 
     def outputs(self, dim: int) -> list[Output]:
         """Return the output fields on a mesh of dimension `dim`."""
-        raise NotImplementedError
+        raise NotImplementedError("outputs(dim) is missing: return a list of Output")
 
     def strong(self, q: Any, u: Any, c: Any) -> Any:
         """Return what vanishes in the domain: an expression, or a tuple, one for each output."""
-        raise NotImplementedError
+        raise NotImplementedError("strong(q, u, c) is missing: return what vanishes in the domain")
 
     def weak(self, q: Any, u: Any, v: Any, c: Any) -> Any:
         """Return F(u; v), which vanishes for all v; u and v are tuples with several outputs."""
-        raise NotImplementedError
+        raise NotImplementedError("weak(q, u, v, c) is missing: return F(u; v)")
 
     def conditions(self, q: Any, c: Any) -> list[Any]:
         """Return the essential boundary conditions; by default none."""
@@ -154,6 +158,26 @@ class Family(SpecModel):
             if (extra := _declared(field)) is not None:
                 found.append(Quantity(value=getattr(self, name), **extra))
         return found
+
+    def check_symbols(self, dim: int) -> None:
+        """Refuse symbols that the statement of a problem could not tell apart.
+
+        Raises:
+            ValueError: A symbol is taken, stands twice, or is no name.
+        """
+        seen: set[str] = set()
+        symbols = [q.symbol for q in self.quantities()]
+        for symbol in [*symbols, *(o.symbol for o in self.outputs(dim))]:
+            if not symbol.isidentifier() or symbol in RESERVED or symbol.startswith(("n_", "v_")):
+                raise ValueError(
+                    f"problem: the symbol {symbol!r} can't be a quantity's or an output's; take a "
+                    f"name that is not {', '.join(sorted(RESERVED))}, n_… or v_…"
+                )
+            if symbol in seen:
+                raise ValueError(
+                    f"problem: the symbol {symbol!r} stands for two things; rename one"
+                )
+            seen.add(symbol)
 
     def check_mesh(self, dim: int) -> None:
         """Refuse a mesh the problem can't be posed on.

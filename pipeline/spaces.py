@@ -11,6 +11,8 @@ from pipeline.inputs import is_field_law, is_law
 from pipeline.problem import FieldInfo, input_fields, laws, output_fields
 from pipeline.spec import Spec, data_key
 from pipeline.spec_errors import SpecError
+from pipeline.statement import statement
+from pipeline.user_family import family_error, is_user_family
 from storage import FORMAT
 
 __all__ = ["spaces_tree"]
@@ -28,9 +30,18 @@ def spaces_tree(spec: Spec) -> dict[str, Any]:
     import meshes
 
     try:
-        return _tree(spec)
-    except (meshes.MeshError, ValueError) as error:
+        tree = _tree(spec)
+        if is_user_family(type(spec.problem)):
+            statement(spec)  # or a mistake in `strong` would be seen after the last solve
+        return tree
+    except (SpecError, meshes.MeshError) as error:
         raise error if isinstance(error, SpecError) else SpecError([str(error)]) from error
+    except Exception as error:
+        if is_user_family(type(spec.problem)):
+            raise family_error(type(spec.problem), error) from error
+        if isinstance(error, ValueError):
+            raise SpecError([str(error)]) from error
+        raise
 
 
 def _tree(spec: Spec) -> dict[str, Any]:

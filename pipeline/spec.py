@@ -15,7 +15,7 @@ from pipeline.inputs import DesignSpec, is_law
 from pipeline.models import SpecModel, identity
 from pipeline.operators.config import TrainConfig
 from pipeline.spec_errors import SpecError, mistakes
-from pipeline.user_family import find_family
+from pipeline.user_family import family_error, find_family
 from storage import FORMAT
 
 __all__ = ["Spec", "data_key", "load_spec", "parse_spec"]
@@ -152,6 +152,7 @@ class Spec(SpecModel):
     @model_validator(mode="after")
     def _family_fits_mesh(self) -> "Spec":
         self.problem.check_mesh(self.mesh.gdim)
+        self.problem.check_symbols(self.mesh.gdim)
         return self
 
     @model_validator(mode="after")
@@ -216,6 +217,10 @@ def parse_spec(raw: Any, overrides: list[str] | tuple[str, ...] = (), base: Path
         return model.model_validate(raw, context={"base": base})
     except ValidationError as error:
         raise SpecError(mistakes(error, model)) from None
+    except Exception as error:
+        if model is Spec:
+            raise
+        raise family_error(model.model_fields["problem"].annotation, error) from error
 
 
 def _model_of(raw: dict[str, Any], base: Path) -> type[Spec]:

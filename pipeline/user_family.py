@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib.util
+import inspect
 import sys
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from pipeline.families import FAMILIES
 from pipeline.family import Family
 from pipeline.spec_errors import SpecError, tag_of
 
-__all__ = ["ENTRY_POINTS", "find_family"]
+__all__ = ["ENTRY_POINTS", "family_error", "find_family", "is_user_family"]
 
 ENTRY_POINTS = "rekrylov.families"
 
@@ -37,6 +39,24 @@ def find_family(tag: Any, file: str | None) -> type[Family] | None:
         names = ", ".join(str(tag_of(family)) for family in found) or "none"
         raise SpecError([f"problem.family: got {tag!r}; {path} has {names}"])
     return named[-1]
+
+
+def family_error(family: Any, error: Exception) -> SpecError:
+    """Return a mistake in a user's family as one line with its place."""
+    file, place = inspect.getfile(family), ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == file:
+            place = f", line {frame.lineno}, in {frame.name}"
+    reason = " ".join(str(error).split())
+    kind = (
+        "" if isinstance(error, ValueError | NotImplementedError) else type(error).__name__ + ": "
+    )
+    return SpecError([f"family {tag_of(family)!r} ({Path(file).name}{place}): {kind}{reason}"])
+
+
+def is_user_family(family: type[Family]) -> bool:
+    """Whether a family is not one of the package's."""
+    return family not in FAMILIES
 
 
 def _is_family(member: Any) -> bool:
@@ -72,7 +92,7 @@ def _load(path: Path) -> Any:
         sys.modules[name] = module  # pydantic looks annotations up there
         spec.loader.exec_module(module)
         return module
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         sys.modules.pop(locals().get("name", ""), None)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise SpecError([f"family_file: {path} can't be loaded ({reason})"]) from error

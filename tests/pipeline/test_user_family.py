@@ -97,3 +97,31 @@ def test_an_unknown_family_names_those_there_are():
     with pytest.raises(SpecError) as caught:
         parse_spec({"name": "t", "samples": 2, "problem": {"family": "no"}, "mesh": {}})
     assert "darcy" in str(caught.value) and "'no'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("- c.f * v)", "- c.f)", ["weak", "no test function"]),
+        ("c.s * u * v", "c.s * u * u * v", ["LINEAR = False"]),
+        ("+ c.s * u - c.f", "+ c.nope * u - c.f", ["own_family.py, line", "in strong", "nope"]),
+        ("c.s * u * v", "c.nope * u * v", ["own_family.py, line", "in weak", "nope"]),
+        ("def weak(", "def week(", ["weak(q, u, v, c) is missing"]),
+        ("def outputs(", "def output(", ["outputs(dim) is missing"]),
+        ("c.s * u * v", "1 / 0 * v", ["in weak", "ZeroDivisionError"]),
+        ('quantity("s"', 'quantity("x"', ["'x'", "can't be"]),
+        ('quantity("s"', 'quantity("a"', ["'a'", "two things"]),
+        ('quantity("s"', 'quantity("u"', ["'u'", "two things"]),
+        ("from typing import Literal", "raise SystemExit(0)", ["family_file", "SystemExit"]),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_and_writes_nothing(place, old, new, expected):
+    file = place / "own_family.py"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(SpecError) as caught:
+        stages.sample(load_spec(place / "own-family.yaml", SMALL), place, quiet=True)
+    (line,) = caught.value.mistakes
+    for text in expected:
+        assert text in line
+    assert not list(place.glob("absorption-*"))
