@@ -118,7 +118,7 @@ def elements(gmsh: Any, dim: int, entity: int = -1) -> tuple[str, Numbers]:
     if len(kinds) > 1 or int(kinds[0]) not in _TYPES:
         raise MeshError(
             f"the mesh has cells of these types in dimension {dim}: "
-            f"{', '.join(name for name, *_ in about)}; expected one of "
+            f"{', '.join(name for name, *_ in about)}; expected a single one, of "
             f"{', '.join(_TYPES.values())}"
         )
     kind, count = _TYPES[int(kinds[0])], about[0][3]

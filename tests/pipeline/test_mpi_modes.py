@@ -126,7 +126,7 @@ class After:
 
 if rank == "1":
     if place == "assemble":
-        After(there.Discretisation, "assemble", 10)
+        After(there.Discretisation, "set", 10)
     elif place == "commit":
         from pipeline.shard_buffer import ShardBuffer
         After(ShardBuffer, "commit", 2)

@@ -72,7 +72,7 @@ def test_the_temperatures_of_the_sides_bound_all_others():
 def heat_through(problem, family, side):
     """The consistent flux out of a side, ∫ (K ∇T)·n v with v = 1 there: the weak form at v."""
     V, q = problem.W, problem.q
-    c = problem._c
+    c = problem._data.symbols
     residual = family.weak(q, problem.w, ufl.TestFunction(V), c)
     reactions = fem.assemble_vector(fem.form(residual)).array
     dofs = fem.locate_dofs_topological(V, problem.mesh.topology.dim - 1, q.facets[side])
