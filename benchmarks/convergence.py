@@ -58,9 +58,7 @@ def cases(wanted: list[str] | None = None, thorough: bool = False) -> Iterator[C
         problem = load_spec(EXAMPLES / f"{tag.replace('_', '-')}.yaml").problem
         if "viscosity" in family.model_fields:  # at 1e-3 errors of p, over μ, hide the order of u
             problem = problem.model_copy(update={"viscosity": 1.0})
-        if (
-            "clamped" in family.model_fields
-        ):  # free sides delay the asymptotic range
+        if "clamped" in family.model_fields:  # free sides delay the asymptotic range
             free = {key: () for key in ("loaded", "pressed") if key in family.model_fields}
             problem = problem.model_copy(update={"clamped": ("boundary",), **free})
         for chosen in _choices(family):
