@@ -53,5 +53,7 @@ class DarcyMixed(Family):
         return q.dx(inside) + q.ds("boundary", c.g * q.inner(tau, q.n))
 
     def conditions(self, q: Any, c: Any) -> list[Any]:
-        """σ·n = 0 on the walls."""
+        """σ·n = 0 on the walls; some side has to be open, or p is known up to a constant only."""
+        if q.boundary_without(list(self.walls)) is None:
+            raise ValueError("problem.walls: walls all around; leave a side open, where p is given")
         return [q.dirichlet("sigma", q.vector([0.0] * q.dim), wall) for wall in self.walls]

@@ -62,3 +62,20 @@ def test_fluxes_all_around_determine_nothing():
 def test_an_unknown_side_is_named_with_those_there_are():
     with pytest.raises(SpecError, match=r"'lid'.*bottom.*left"):
         solved({"lid": NO_FLUX}, boundary=0)
+
+
+def test_walls_all_around_are_refused():
+    spec = parse_spec(
+        {
+            "name": "t",
+            "samples": 2,
+            "problem": {
+                "family": "darcy_mixed",
+                "coefficient": {"law": "lognormal"},
+                "walls": ["left", "right", "bottom", "top"],
+            },
+            "mesh": {"domain": "unit_square", "resolution": 3},
+        }
+    )
+    with pytest.raises(SpecError, match="walls all around"):
+        spaces_tree(spec)

@@ -185,13 +185,17 @@ class Pinned(Family):
 # Elements with an orientation, mixed spaces, Newton's method, jumps: where ranks could disagree.
 OFTEN = ["darcy_mixed", "stokes", "curl_curl", "lid_driven_cavity", "darcy, data that jump", "pins"]
 WAYS = {"two ranks": (2, 1), "groups of two": (2, 2), "groups of three": (3, 3)}
-PARAMETERS = [
-    pytest.param(
-        way, name, marks=() if name in OFTEN and way != "groups of three" else pytest.mark.long
-    )
-    for way in WAYS
-    for name in CASES
-]
+TAGS = [tag_of(family) for family in FAMILIES]
+
+
+def marks(way, name):
+    """Every family shares systems between two ranks each time; the rest is long."""
+    always = name in TAGS if way == "groups of two" else False
+    often = name in OFTEN and way != "groups of three"
+    return () if always or often else pytest.mark.long
+
+
+PARAMETERS = [pytest.param(way, name, marks=marks(way, name)) for way in WAYS for name in CASES]
 
 MAKE = """
 import sys
