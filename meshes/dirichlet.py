@@ -12,6 +12,7 @@ from ufl.algorithms.analysis import extract_constants, extract_type
 from ufl.domain import extract_domains
 
 from meshes.calculus import Dirichlet
+from meshes.forms import compiled_expression
 from meshes.single_valued import SingleValued
 
 __all__ = ["DirichletData"]
@@ -91,7 +92,7 @@ class DirichletData:
         """Interpolate a value into g beside the facets; note whether that has to be repeated."""
         V = g.function_space
         interpolation = SingleValued(V, _cells_beside(V, facets))
-        expression = fem.Expression(value, V.element.interpolation_points)
+        expression = compiled_expression(value, V.element.interpolation_points)
         interpolation.interpolate(expression, g)
         terminals = {id(f) for f in (*extract_coefficients(value), *extract_constants(value))}
         moved = self._moves and bool(extract_type(value, ufl.SpatialCoordinate))

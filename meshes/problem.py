@@ -25,7 +25,7 @@ from ufl.algorithms.check_arities import ArityMismatch
 from meshes.calculus import UflCalculus, make_space_of
 from meshes.data import DISPLACEMENT, Data, SampleData
 from meshes.dirichlet import DirichletData
-from meshes.forms import compiled_form
+from meshes.forms import compiled_expression, compiled_form
 from meshes.quality import MeshError
 from meshes.single_valued import SingleValued
 from meshes.spaces import SpaceName, make_space
@@ -189,7 +189,7 @@ class Problem:
         """How the initial condition gets into each part."""
         owned = np.arange(self.mesh.topology.index_map(self.mesh.topology.dim).size_local)
         return [
-            (SingleValued(V, owned), fem.Expression(value, V.element.interpolation_points))
+            (SingleValued(V, owned), compiled_expression(value, V.element.interpolation_points))
             for (V, _), value in zip(self.parts.values(), self._parts_of(start), strict=True)
         ]
 
