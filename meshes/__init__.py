@@ -36,9 +36,9 @@ from meshes.prolongation import prolongation
 from meshes.quality import MeshError, check_quality
 from meshes.rebuild import mesh_from_tree
 from meshes.spaces import SpaceName, make_space
-from meshes.tables import boundary_dofs, space_tree
+from meshes.tables import space_tree
 from meshes.tagged import TaggedMesh
-from meshes.tags import cell_tags_from_tree, facet_tags_from_tree, require_names, tag_names
+from meshes.tags import cell_tags_from_tree, facet_tags_from_tree, tag_names
 from meshes.user_mesh import UserMesh
 
 __all__ = [
@@ -62,7 +62,6 @@ __all__ = [
     "UflCalculus",
     "UnitSquare",
     "UserMesh",
-    "boundary_dofs",
     "cell_tags_from_tree",
     "check_quality",
     "derivative_matrix",
@@ -80,7 +79,6 @@ __all__ = [
     "point_values",
     "prolongation",
     "regular_grid",
-    "require_names",
     "space_tree",
     "tag_names",
     "tagged_tree",

@@ -117,10 +117,6 @@ class UflCalculus:
         """The d × d identity."""
         return ufl.Identity(self.dim)
 
-    def derivative(self, form: Any, u: Any, v: Any) -> Any:
-        """The Gateaux derivative of a functional at u in direction v (energies)."""
-        return ufl.derivative(form, u, v)
-
     def conditional(self, test: Any, yes: Any, no: Any) -> Any:
         """`yes` where test > 0, else `no`."""
         return ufl.conditional(ufl.gt(test, 0.0), yes, no)

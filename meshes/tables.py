@@ -8,13 +8,12 @@ import scipy.sparse as sp
 import ufl
 from dolfinx import fem
 from dolfinx.fem import FunctionSpace
-from dolfinx.mesh import exterior_facet_indices
 
 from meshes.forms import compiled_form
 from meshes.interpolation import interpolation_table
 from meshes.mappings import local_cells, require_serial
 
-__all__ = ["boundary_dofs", "space_tree"]
+__all__ = ["space_tree"]
 
 
 def space_tree(V: FunctionSpace) -> dict[str, Any]:
@@ -52,14 +51,6 @@ def space_tree(V: FunctionSpace) -> dict[str, Any]:
         }
         | _functionals(V)
     )
-
-
-def boundary_dofs(V: FunctionSpace) -> np.ndarray:
-    """Return the local dofs (owned and ghost, blocks not expanded) on the boundary. Collective."""
-    facet_dim = V.mesh.topology.dim - 1
-    V.mesh.topology.create_connectivity(facet_dim, facet_dim + 1)
-    facets = exterior_facet_indices(V.mesh.topology)
-    return fem.locate_dofs_topological(V, facet_dim, facets)
 
 
 def _element_description(V: FunctionSpace) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Names on a mesh that was rebuilt from stored arrays, on any number of ranks."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from meshes.quality import MeshError
 from meshes.rows import row_keys
 from meshes.tagged import facet_table
 
-__all__ = ["BOUNDARY", "cell_tags_from_tree", "facet_tags_from_tree", "require_names", "tag_names"]
+__all__ = ["BOUNDARY", "cell_tags_from_tree", "facet_tags_from_tree", "tag_names"]
 
 BOUNDARY = "boundary"
 """The name that all exterior facets have, on every mesh."""
@@ -22,21 +21,6 @@ def tag_names(tree: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of facets in a `mesh` tree in the order of their values, then "boundary"."""
     names = tree["facet_tags"]["names"] if "facet_tags" in tree else {}
     return (*sorted(names, key=lambda name: names[name]), BOUNDARY)
-
-
-def require_names(wanted: Iterable[str], tree: dict[str, Any]) -> None:
-    """Check that a mesh has the boundary names that a problem speaks of. Not collective.
-
-    Raises:
-        MeshError: It hasn't; the message lists those that it has.
-    """
-    there = tag_names(tree)
-    missing = [repr(name) for name in wanted if name not in there]
-    if missing:
-        raise MeshError(
-            f"the mesh has no boundary named {', '.join(missing)}; it has {', '.join(there)}: "
-            "use one of these, or add a physical group of facets to the mesh"
-        )
 
 
 def facet_tags_from_tree(mesh: Mesh, tree: dict[str, Any]) -> dict[str, NDArray[np.int32]]:

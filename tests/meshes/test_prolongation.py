@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshes import SpaceName, boundary_dofs, hierarchy, prolongation
+from meshes import SpaceName, hierarchy, prolongation
 from tests.meshes.space_cases import (
     CASES,
     CELLS,
@@ -19,6 +19,7 @@ from tests.meshes.space_cases import (
 
 # isort: split
 from dolfinx import fem
+from dolfinx.mesh import exterior_facet_indices
 
 from meshes.mappings import cell_geometry, local_cells
 
@@ -95,6 +96,12 @@ def test_snapped_meshes(name):
     constant.interpolate(lambda x: np.outer(vector, 1 + 0 * x[0]).squeeze())
     error, exact = deviation(coarse, fine, parents, name, nested=False, c=constant.x.array)
     assert error < 1e-13 and not exact
+
+
+def boundary_dofs(V):
+    dim = V.mesh.topology.dim - 1
+    V.mesh.topology.create_connectivity(dim, dim + 1)
+    return fem.locate_dofs_topological(V, dim, exterior_facet_indices(V.mesh.topology))
 
 
 @pytest.mark.parametrize("cell", ["triangle", "tetrahedron", "quadrilateral"])

@@ -16,7 +16,6 @@ from meshes import (
     facet_tags_from_tree,
     mesh_from_tree,
     mesh_tree,
-    require_names,
     tagged_tree,
 )
 from storage.spaces import read_spaces, write_spaces
@@ -101,13 +100,6 @@ def test_tags_are_stored_and_read(tmp_path):
     first = facet_tags_from_tree(mesh_from_tree(MPI.COMM_SELF, tree), tree)
     again = facet_tags_from_tree(mesh_from_tree(MPI.COMM_SELF, read), read)
     assert all(np.array_equal(first[name], again[name]) for name in first)
-
-
-def test_a_missing_name_lists_those_there_are():
-    tree = mesh_tree(UnitSquare(2))
-    require_names(["left", "boundary"], tree)
-    with pytest.raises(MeshError, match="'inlet'; it has left, right, bottom, top, boundary"):
-        require_names(["left", "inlet"], tree)
 
 
 def test_a_mesh_without_names_has_a_boundary():
