@@ -90,7 +90,7 @@ def output_fields(spec: Spec) -> list[FieldInfo]:
 def parameters(spec: Spec) -> list[Parameter]:
     """Return the random scalars and vectors that the forms depend on."""
     return [
-        Parameter(symbol, _shape(q.value), q.units, f"{q.meaning} {symbol}")
+        Parameter(symbol, q.value.shape, q.units, f"{q.meaning} {symbol}")
         for symbol, q in laws(spec).items()
         if not is_field_law(q.value)
     ]
@@ -101,10 +101,6 @@ def expressions(spec: Spec) -> dict[str, Callable[[Any, Any], Any]]:
     return {
         q.symbol: function(str(q.value)) for q in spec.problem.quantities() if not is_law(q.value)
     }
-
-
-def _shape(law: Any) -> tuple[int, ...]:
-    return () if law.size is None else (law.size,)
 
 
 def sample_rng(seed: int, sample: int) -> Generator:
