@@ -40,10 +40,10 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
         Interrupted: A signal came; nothing was added.
     """
     folder = data_folder(spec, root)
-    tree = None
-    if not folder.spaces.exists():  # a bad spec writes nothing
-        tree = spaces_tree(spec)
-        Sampler(spec, tree)
+    tree = None if folder.spaces.exists() else spaces_tree(spec)
+    sampler = None
+    if len(_new_ids(spec, folder)):  # made first: a bad spec writes nothing
+        sampler = Sampler(spec, SpaceTree(folder.spaces) if tree is None else tree)
     folder.create()
     save_run(folder, spec, f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}")
     if tree is not None:
@@ -51,8 +51,8 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
     if not folder.order.exists():
         rebuild_order(folder.order, read_records(folder, data_key(spec)))
     ids = _new_ids(spec, folder)
-    if len(ids):
-        _append(spec, folder, ids, _features(spec, folder, ids, quiet))
+    if len(ids) and sampler is not None:
+        _append(spec, folder, ids, _features(spec, sampler, ids, quiet))
     return folder.path
 
 
@@ -74,8 +74,7 @@ def _new_ids(spec: Spec, folder: DataFolder) -> NDArray[np.int64]:
     return np.array([i for i in range(spec.samples) if i not in known], dtype=np.int64)
 
 
-def _features(spec: Spec, folder: DataFolder, ids: NDArray, quiet: bool) -> NDArray:
-    sampler = Sampler(spec, SpaceTree(folder.spaces))
+def _features(spec: Spec, sampler: Sampler, ids: NDArray, quiet: bool) -> NDArray:
     rows = []
     with stoppable() as stop, progress("sample", len(ids), quiet) as task:
         for done, i in enumerate(ids, start=1):

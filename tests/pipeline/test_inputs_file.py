@@ -145,3 +145,22 @@ def test_a_path_is_relative_to_the_spec(tmp_path):
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(raw))
     law = load_spec(tmp_path / "spec.yaml").problem.coefficient
     assert law.path == str(tmp_path / "data" / "mine.npy") and law.rows() == 3
+
+
+def test_more_samples_than_the_file_has_write_nothing(tmp_path):
+    from pipeline import stages
+    from pipeline.spec import parse_spec
+
+    np.save(tmp_path / "mine.npy", np.ones((3, 9)))
+    law = {"law": "file", "path": str(tmp_path / "mine.npy")}
+    raw = {
+        "name": "t",
+        "samples": 3,
+        "problem": {"family": "darcy", "coefficient": law},
+        "mesh": {"domain": "unit_square", "resolution": 2},
+    }
+    folder = stages.sample(parse_spec(raw), tmp_path, quiet=True)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(SpecError, match="has 3, ask for at most that"):
+        stages.sample(parse_spec(raw | {"samples": 4}), tmp_path, quiet=True)
+    assert sorted(folder.rglob("*")) == before
