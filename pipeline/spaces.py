@@ -1,5 +1,6 @@
 """The tree of `spaces.h5` of a spec: mesh, hierarchy, spaces, fields."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,10 @@ def spaces_tree(spec: Spec) -> dict[str, Any]:
         if is_user_family(type(spec.problem)):
             statement(spec)  # or a mistake in `strong` would be seen after the last solve
         return tree
-    except (SpecError, meshes.MeshError) as error:
-        raise error if isinstance(error, SpecError) else SpecError([str(error)]) from error
+    except SpecError:
+        raise
+    except meshes.MeshError as error:
+        raise SpecError([str(error)]) from error
     except Exception as error:
         if is_user_family(type(spec.problem)):
             raise family_error(type(spec.problem), error) from error
@@ -82,7 +85,7 @@ def _tree(spec: Spec) -> dict[str, Any]:
     if derivatives := meshes.derivatives_tree(made):
         tree["derivatives"] = derivatives
     if len(levels) > 1:
-        tree["hierarchy"] = _hierarchy(levels, rebuilt, names)
+        tree["hierarchy"] = _hierarchy(levels, rebuilt, names, made)
     _check_positive(spec, levels[-1]["points"])
     problem = make_problem(spec, mesh, meshes.facet_tags_from_tree(mesh, tree["mesh"]))
     _add_constraints(problem, tree)
@@ -90,13 +93,17 @@ def _tree(spec: Spec) -> dict[str, Any]:
     return tree
 
 
-def _hierarchy(levels: list[Any], rebuilt: list[Any], names: dict[str, Any]) -> dict[str, Any]:
+def _hierarchy(
+    levels: list[Any], rebuilt: list[Any], names: dict[str, Any], finest: dict[str, Any]
+) -> dict[str, Any]:
     """Coarser meshes, their spaces, and the transfers to the next finer level; 0 is coarsest."""
     import meshes
 
     found: dict[str, Any] = {}
-    spaces = [{k: meshes.make_space(mesh, name) for k, name in names.items()} for mesh in rebuilt]
-    for level, (coarse, fine) in enumerate(zip(spaces, spaces[1:], strict=False)):
+    coarser = [
+        {key: meshes.make_space(mesh, name) for key, name in names.items()} for mesh in rebuilt[:-1]
+    ]
+    for level, (coarse, fine) in enumerate(pairwise([*coarser, finest])):
         parents = np.asarray(levels[level + 1]["parents"])
         nested = bool(levels[level + 1].get("nested", True))
         entry: dict[str, Any] = {"mesh": levels[level], "spaces": {}, "prolongations": {}}
