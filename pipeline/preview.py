@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.spatial import cKDTree
 
 from pipeline.operators.pictures import draw, magnitude
 from storage import Dataset
@@ -34,7 +33,8 @@ _ARROWS = 11  # along the longer side
 _NUMBERS = 5  # of parameters that are told
 _SMALL = 0.15  # of the common range: samples below it would be seen in one colour
 _DPI = 100
-_GREYS = 56
+_GREYS = 28
+_PLAIN = Image.Dither.NONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,20 +251,20 @@ def _title(dataset: Dataset, row: int, time: float | None) -> str:
 
 
 def _png(figure: Figure) -> bytes:
-    """The figure in the colours of the two maps and grey: a quarter of the bytes."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # the layout of the first time knows no titles of axes that keep their aspect
-    canvas.draw()
+    """The figure as PNG in the colours of the two maps and grey: a quarter of the bytes."""
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # the first layout knows no titles of axes of fixed aspect
+    picture, packed = BytesIO(), BytesIO()
+    figure.savefig(picture, format="png", dpi=_DPI)
+    colours = Image.open(picture).convert("RGB").quantize(palette=_palette(), dither=_PLAIN)
+    colours.save(packed, format="png", optimize=True)
+    return packed.getvalue()
+
+
+def _palette() -> Image.Image:
     count = (256 - _GREYS) // len(_MAPS)
     ramps = [colormaps[cmap](np.linspace(0.0, 1.0, count))[:, :3] for cmap in _MAPS.values()]
     greys = np.repeat(np.linspace(0.0, 1.0, _GREYS)[:, None], 3, axis=1)
-    palette = np.round(255 * np.concatenate([*ramps, greys])).astype(np.uint8)
-    pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    _, first, which = np.unique(packed, return_index=True, return_inverse=True)
-    _, nearest = cKDTree(palette.astype(float)).query(pixels.reshape(-1, 3)[first].astype(float))
-    image = Image.fromarray(nearest[which].reshape(packed.shape).astype(np.uint8), mode="P")
-    image.putpalette(palette.ravel().tolist())
-    buffer = BytesIO()
-    image.save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.round(255 * np.concatenate([*ramps, greys])).astype(np.uint8).tobytes())
+    return palette
