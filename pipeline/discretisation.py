@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.march import March, Outcome, march
-from pipeline.problem import expressions, input_fields, output_fields, parameters
+from pipeline.problem import expressions, input_fields, laws, output_fields, parameters
 from pipeline.spec import Spec
 
 __all__ = ["Discretisation", "make_problem"]
@@ -67,7 +67,7 @@ class Discretisation:
         }
         self._fixed = {name: fields[name] for name in self._outputs if "values" in fields[name]}
         self._parameters = {p.name for p in parameters(spec)}
-        self._positive = [q.symbol for q in spec.problem.quantities() if q.positive]
+        self._random = laws(spec)
         self._mesh = {k: spaces["mesh"][k] for k in ("points", "cells", "cell_type")}
         if spec.mesh.moves:
             self._nodes = np.asarray(tables[fields["displacement"]["space"]]["dofmap"])
@@ -104,12 +104,13 @@ class Discretisation:
         for column, values in columns.items():
             if not np.isfinite(values).all():
                 return f"{column} is not finite: look at its law"
-        for symbol in self._positive:
+        for symbol, quantity in self._random.items():
             for column in (f"inputs/{symbol}", f"parameters/{symbol}"):
-                if column in columns and np.min(columns[column]) <= 0:
+                if column in columns and not quantity.admits(columns[column]):
+                    low, high = np.min(columns[column]), np.max(columns[column])
                     return (
-                        f"{column} is {np.min(columns[column]):.3g} somewhere, it has to be "
-                        "positive: take a positive law, or clip it"
+                        f"{column} is from {low:.3g} to {high:.3g}, it has to be "
+                        f"{quantity.demand}: take another law, or clip it"
                     )
         return self._folded(columns.get("inputs/displacement"))
 

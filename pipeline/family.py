@@ -18,8 +18,10 @@ solved. `docs/families.md` shows how to write one.
 """
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo as ModelField
 
@@ -28,6 +30,7 @@ from pipeline.models import SpaceSpec, SpecModel
 __all__ = ["Family", "Output", "Quantity", "quantity"]
 
 
+POSITIVE = (0.0, inf)
 RESERVED = frozenset({"x", "y", "z", "t", "h", "dt", "load", "displacement", "id", "times"})
 """Symbols that coordinates, time, the mesh and the reader have for themselves."""
 
@@ -58,18 +61,33 @@ class Quantity:
         value: A number, an expression, or a law, as the spec says.
         units: Physical units.
         meaning: What it is.
-        positive: Whether it has to be > 0 everywhere; samples with other values are refused.
+        within: Open interval that its values have to be in; samples with others are refused.
     """
 
     symbol: str
     value: Any
     units: str
     meaning: str
-    positive: bool = False
+    within: tuple[float, float] = (-inf, inf)
+
+    def admits(self, values: Any) -> bool:
+        """Whether all values are within the interval."""
+        return bool(np.all((np.asarray(values) > self.within[0]) & (values < self.within[1])))
+
+    @property
+    def demand(self) -> str:
+        """What is asked of its values, as text."""
+        return "positive" if self.within == POSITIVE else "in ({:g}, {:g})".format(*self.within)
 
 
 def quantity(
-    symbol: str, meaning: str, default: Any = ..., *, units: str = "1", positive: bool = False
+    symbol: str,
+    meaning: str,
+    default: Any = ...,
+    *,
+    units: str = "1",
+    positive: bool = False,
+    within: tuple[float, float] = (-inf, inf),
 ) -> Any:
     """Declare a quantity as a field of a family.
 
@@ -78,10 +96,13 @@ def quantity(
         meaning: What it is.
         default: A number or expression; left out, the spec has to give it.
         units: Physical units.
-        positive: Whether it has to be > 0 everywhere.
+        positive: Whether it has to be > 0 everywhere: `within=(0, inf)`.
+        within: Open interval that its values have to be in.
     """
     text = f"{meaning[0].upper()}{meaning[1:]} {symbol}" + (f" [{units}]." if units != "1" else ".")
-    extra: Any = {"symbol": symbol, "units": units, "meaning": meaning, "positive": positive}
+    extra: Any = {"symbol": symbol, "units": units, "meaning": meaning}
+    bounds = POSITIVE if positive else within
+    extra["within"] = [b if isfinite(b) else None for b in bounds]  # JSON has no infinity
     return Field(default, description=text, json_schema_extra=extra, validate_default=True)
 
 
@@ -156,7 +177,10 @@ class Family(SpecModel):
         found = []
         for name, field in type(self).model_fields.items():
             if (extra := _declared(field)) is not None:
-                found.append(Quantity(value=getattr(self, name), **extra))
+                low, high = extra["within"]
+                bounds = (-inf if low is None else low, inf if high is None else high)
+                told = extra | {"within": bounds}
+                found.append(Quantity(value=getattr(self, name), **told))
         return found
 
     def check_symbols(self, dim: int) -> None:

@@ -86,7 +86,7 @@ def _tree(spec: Spec) -> dict[str, Any]:
         tree["derivatives"] = derivatives
     if len(levels) > 1:
         tree["hierarchy"] = _hierarchy(levels, rebuilt, names, made)
-    _check_positive(spec, levels[-1]["points"])
+    _check_values(spec, levels[-1]["points"])
     problem = make_problem(spec, mesh, meshes.facet_tags_from_tree(mesh, tree["mesh"]))
     _add_constraints(problem, tree)
     _check_finite(problem, tree)
@@ -174,19 +174,16 @@ def _generic(count: int) -> NDArray[np.float64]:
     return np.random.default_rng(0).uniform(1.0, 2.0, count)
 
 
-def _check_positive(spec: Spec, points: NDArray[np.float64]) -> None:
-    """Refuse numbers and expressions that are not positive where a family needs that."""
+def _check_values(spec: Spec, points: NDArray[np.float64]) -> None:
+    """Refuse numbers and expressions outside of what a family asks of a quantity."""
     for q in spec.problem.quantities():
-        if not q.positive or is_law(q.value):
+        if is_law(q.value):
             continue
         with np.errstate(all="ignore"):
-            least = np.min(function(str(q.value))(points.T, np))
-        if not least > 0:
+            values = function(str(q.value))(points.T, np)
+        if np.isfinite(q.within).any() and not q.admits(values):
             raise SpecError(
-                [
-                    f"problem: {q.meaning} {q.symbol} = {q.value} is {least:.3g} on the mesh; "
-                    "it has to be positive everywhere"
-                ]
+                [f"problem: {q.meaning} {q.symbol} = {q.value} has to be {q.demand} everywhere"]
             )
 
 

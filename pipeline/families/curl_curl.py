@@ -22,8 +22,10 @@ class CurlCurl(Family):
     """
 
     family: Literal["curl_curl"]
-    reluctivity: Coefficient = quantity("nu", "reluctivity, > 0", 1.0, units="m/H")
-    kappa: Coefficient = quantity("kappa", "conductivity over time, > 0", 1.0, units="S/(m s)")
+    reluctivity: Coefficient = quantity("nu", "reluctivity", 1.0, units="m/H", positive=True)
+    kappa: Coefficient = quantity(
+        "kappa", "conductivity over time", 1.0, units="S/(m s)", positive=True
+    )
     current_x: Coefficient = quantity("J_x", "driving current rate, x", 0.0, units="A/(m^2 s)")
     current_y: Coefficient = quantity("J_y", "driving current rate, y", 0.0, units="A/(m^2 s)")
     current_z: Coefficient = quantity("J_z", "driving current rate, z", 0.0, units="A/(m^2 s)")

@@ -26,8 +26,8 @@ class Elasticity(Family):
     """
 
     family: Literal["elasticity"]
-    modulus: Coefficient = quantity("Y", "Young's modulus", units="Pa")
-    ratio: ScalarCoefficient = quantity("nu", "Poisson's ratio, between −1 and ½", 0.3)
+    modulus: Coefficient = quantity("Y", "Young's modulus", units="Pa", positive=True)
+    ratio: ScalarCoefficient = quantity("nu", "Poisson's ratio", 0.3, within=(-1.0, 0.5))
     force_x: Coefficient = quantity("f_x", "body force along x", 0.0, units="N/m^3")
     force_y: Coefficient = quantity("f_y", "body force along y", 0.0, units="N/m^3")
     force_z: Coefficient = quantity("f_z", "body force along z, in 3-D", 0.0, units="N/m^3")

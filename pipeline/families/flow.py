@@ -21,7 +21,9 @@ class Flow(Family):
     """
 
     family: str
-    viscosity: ScalarCoefficient = quantity("mu", "dynamic viscosity", 1e-3, units="Pa s")
+    viscosity: ScalarCoefficient = quantity(
+        "mu", "dynamic viscosity", 1e-3, units="Pa s", positive=True
+    )
     force_x: Coefficient = quantity("f_x", "body force along x", 0.0, units="N/m^3")
     force_y: Coefficient = quantity("f_y", "body force along y", 0.0, units="N/m^3")
     element: Literal["taylor_hood", "mini"] = Field(

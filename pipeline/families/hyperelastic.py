@@ -34,8 +34,10 @@ class Hyperelastic(Family):
     """
 
     family: Literal["hyperelastic"]
-    modulus: Coefficient = quantity("Y", "Young's modulus at small strain", units="Pa")
-    ratio: ScalarCoefficient = quantity("nu", "Poisson's ratio, between −1 and ½", 0.3)
+    modulus: Coefficient = quantity(
+        "Y", "Young's modulus at small strain", units="Pa", positive=True
+    )
+    ratio: ScalarCoefficient = quantity("nu", "Poisson's ratio", 0.3, within=(-1.0, 0.5))
     compression: ScalarCoefficient = quantity("delta", "displacement of the end", units="m")
     force_x: Coefficient = quantity("B_x", "body force along x", 0.0, units="N/m^3")
     force_y: Coefficient = quantity("B_y", "body force along y", 0.0, units="N/m^3")

@@ -15,7 +15,7 @@ __all__ = ["LidDrivenCavity", "NavierStokes"]
 class Convective(Flow):
     """Flow with inertia: ρ (u·∇)u is added to the momentum balance."""
 
-    density: ScalarCoefficient = quantity("rho", "density", 1.0, units="kg/m^3")
+    density: ScalarCoefficient = quantity("rho", "density", 1.0, units="kg/m^3", positive=True)
 
     LINEAR: ClassVar[bool] = False
 
