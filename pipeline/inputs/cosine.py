@@ -36,7 +36,7 @@ class CosineFieldSpec(SpecModel):
     tau: Annotated[float, Field(gt=0, le=1000)] = Field(
         3.0, description="Inverse length scale τ, in 1/length of the unit box."
     )
-    sigma: Annotated[float, Field(gt=0, le=1000)] = Field(
+    sigma: Annotated[float, Field(gt=0, le=1e15)] = Field(
         1.0, description="Amplitude σ, in units of the field."
     )
     modes: Annotated[int, Field(ge=2, le=512)] = Field(

@@ -34,7 +34,7 @@ class MaternFieldSpec(SpecModel):
     """
 
     kind: Literal["matern"] = Field(description="Matérn covariance on any mesh.")
-    sigma: Annotated[float, Field(gt=0, le=1000)] = Field(
+    sigma: Annotated[float, Field(gt=0, le=1e15)] = Field(
         1.0, description="Standard deviation σ, in units of the field."
     )
     length: Annotated[float, Field(gt=0)] = Field(
