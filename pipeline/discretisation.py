@@ -13,6 +13,7 @@ __all__ = ["Discretisation", "make_problem"]
 
 Array = NDArray[np.float64]
 Columns = dict[str, Array]
+_NODAL = ("P", "DG")
 
 
 def make_problem(spec: Spec, mesh: Any, facets: Any) -> Any:
@@ -72,6 +73,9 @@ class Discretisation:
         if spec.mesh.moves:
             self._nodes = np.asarray(tables[fields["displacement"]["space"]]["dofmap"])
         self._times = spec.problem.times()
+        self._in_steps = bool(self._times) or not self.problem.linear
+        self._keys = {name: fields[name]["space"] for name in self._outputs}
+        self._hierarchy = spaces.get("hierarchy", {})
 
     def set(self, columns: Columns) -> None:
         """Set the data of one sample from its columns, {"inputs/a": (dofs,), …}. Collective."""
@@ -98,6 +102,35 @@ class Discretisation:
             return _refused(i, why)
         self.set(columns)
         return march(self.problem, i, self._spec.rtol, self._spec.dtype, self._times)
+
+    def state(self) -> Any:
+        """Return what is lost when another sample takes its turn. Not collective."""
+        return self.problem.state() if self._in_steps else None
+
+    def resume(self, columns: Columns, state: Any) -> None:
+        """Go on with a sample: its data, and what `state` returned. Collective."""
+        if self._in_steps:
+            self.set(columns)
+            self.problem.restore(state)
+        elif self.problem.dirichlet.varies:
+            self.set(columns)
+
+    def prolongations(self) -> list[Any]:
+        """Return CSR matrices from each level's dofs to the next finer one's, the finest first.
+
+        [] where there is no hierarchy, several outputs, several ranks, or dofs that are no point
+        values. Rows of the first are in the problem's numbering. Serial.
+        """
+        outputs = output_fields(self._spec)
+        if len(outputs) > 1 or self.problem.comm.size > 1 or outputs[0].space[0] not in _NODAL:
+            return []
+        key, there = self._keys[outputs[0].name], self._outputs[outputs[0].name]
+        levels = sorted(self._hierarchy, key=int, reverse=True)
+        found = [self._hierarchy[level]["prolongations"][key]["matrix"] for level in levels]
+        if found:
+            rows = there.from_canonical(np.arange(found[0].shape[0], dtype=np.float64))
+            found[0] = found[0][np.rint(rows).astype(np.int64)]
+        return found
 
     def refusal(self, columns: Columns) -> str | None:
         """Return why the inputs of a sample can't be solved for; None if they can. Serial."""
@@ -188,7 +221,7 @@ class Discretisation:
             problem.set_time(float(time), float(dt))
             deviation = self.load({n: v[k] if self._times else v for n, v in outputs.items()})
             if problem.linear:
-                A, b = problem.assemble()
+                A, b = problem.assemble(by_forms=True)
                 rho = true_residual(A, b, problem.w.x.array[: problem.free.size], problem.free)
             else:
                 rho = problem.residual()

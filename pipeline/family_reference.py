@@ -80,7 +80,7 @@ def _settings(family: type[Family]) -> list[str]:
     how = " + ".join(str(strategy[k]) for k in ("ksp", "pc"))
     dims = ", ".join(f"{d}-D" for d in family.DIMENSIONS)
     kind = "linear" if family.LINEAR else "nonlinear, Newton's method"
-    return [*lines, f"- {dims}; {kind}; solved by {how} unless the spec says otherwise."]
+    return [*lines, f"- {dims}; {kind}; the pilot also tries {how}."]
 
 
 def _unindented(text: str) -> str:

@@ -36,6 +36,7 @@ class ShardBuffer:
         self._rows: dict[str, list[Any]] = {}
         self._failures: list[dict[str, Any]] = []
         self._ladders: dict[str, list[str]] = {}
+        self._pilots: list[dict[str, Any]] = []
         self._count = 0
         self._seconds = {"draw": 0.0, "assemble": 0.0, "solve": 0.0}
         self._start = time.perf_counter()
@@ -83,6 +84,10 @@ class ShardBuffer:
         for name, value in row.items():
             self._rows.setdefault(name, []).append(value)
 
+    def note_pilot(self, record: dict[str, Any]) -> None:
+        """Keep the evidence for a strategy, in the record of the shard that is being filled."""
+        self._pilots.append(record)
+
     def commit(self, batch: Batch) -> None:
         """Write the shard and its record, and start anew."""
         columns = {name: np.array(r, dtype=_TYPES.get(name)) for name, r in self._rows.items()}
@@ -93,6 +98,7 @@ class ShardBuffer:
             "seconds": {**self._seconds, "all": time.perf_counter() - self._start},
             "ended": time.time(),
             "ladders": self._ladders,
+            "pilots": self._pilots,
         }
         write_shard(
             self._folder,

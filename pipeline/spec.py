@@ -38,12 +38,16 @@ class OrderSpec(SpecModel):
 class StrategySpec(SpecModel):
     """A solver strategy: Krylov method × preconditioner × what is kept between samples."""
 
-    ksp: Literal["gcrodr", "gmres", "fgmres", "cg", "minres", "preonly"] = Field(
+    ksp: Literal["gcrodr", "gmres", "fgmres", "cg", "deflated_cg", "minres", "preonly"] = Field(
         "cg", description="Krylov method; preonly solves directly."
     )
     pc: Literal[
-        "none", "jacobi", "bjacobi", "sor", "asm", "icc", "ilu", "gamg", "cholesky", "lu"
-    ] = Field("icc", description="Preconditioner, or the factorisation of a direct solve.")
+        "none", "jacobi", "bjacobi", "sor", "asm", "icc", "ilu", "gamg", "mg", "cholesky", "lu"
+    ] = Field(
+        "icc",
+        description="Preconditioner, or the factorisation of a direct solve; mg is geometric "
+        "multigrid on the levels of the mesh.",
+    )
     side: Literal["auto", "left", "right"] = Field(
         "auto", description="Side of the preconditioner; auto is right where the method has it."
     )
@@ -55,12 +59,19 @@ class StrategySpec(SpecModel):
     recycling: bool | None = Field(
         None, description="Keep the recycled space from sample to sample; default: where it exists."
     )
-    guess: Literal["zero", "previous"] = Field("previous", description="Initial guess.")
-    reuse: Literal["fresh", "lagged"] = Field(
-        "fresh", description="Preconditioner: new for each sample, or kept while it pays."
+    guess: Literal["zero", "previous", "pod", "fischer"] = Field(
+        "zero",
+        description="Initial guess: the previous solution, or a projection on the last ones (pod; "
+        "fischer where the operator stays the same).",
     )
-    lag_factor: Annotated[float, Field(ge=1)] = Field(
-        2.0, description="A lagged preconditioner is renewed past this multiple of iterations."
+    reuse: Literal["fresh", "lagged", "frozen"] = Field(
+        "fresh", description="Preconditioner: new for each sample, kept while it pays, or for ever."
+    )
+    scaling: Literal["none", "diagonal"] = Field(
+        "none", description="Blocks precondition the systems scaled by their diagonals."
+    )
+    block: Literal[1, 16] = Field(
+        1, description="Systems solved together, one in each vector lane; on one rank."
     )
     max_it: Annotated[int, Field(ge=1)] = Field(10_000, description="Most iterations a solve.")
     fallback: bool = Field(True, description="On failure: fresh preconditioner, then MUMPS LU.")
@@ -69,8 +80,8 @@ class StrategySpec(SpecModel):
 class SolveSpec(SpecModel):
     """How the systems are solved."""
 
-    strategy: StrategySpec | None = Field(
-        None, description="The solver strategy; left out: the family's."
+    strategy: StrategySpec | Literal["auto"] = Field(
+        "auto", description="The solver strategy; auto times candidates on the first samples."
     )
     ranks_per_solve: Annotated[int, Field(ge=1)] = Field(
         1, description="MPI ranks that share one system; 1 farms the samples out."
@@ -165,11 +176,6 @@ class Spec(SpecModel):
                 + " a law, such as {law: lognormal}"
             )
         return self
-
-    @property
-    def strategy(self) -> StrategySpec:
-        """The solver strategy: the spec's, or the family's."""
-        return self.solve.strategy or StrategySpec(**self.problem.STRATEGY)
 
 
 def data_key(spec: Spec) -> str:

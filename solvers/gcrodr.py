@@ -2,17 +2,19 @@
 
 from typing import Any
 
-import numpy as np
 from petsc4py import PETSc
 
-from solvers.basis import Array, Basis, layout
-from solvers.harmonic import Cycle, factorise, harmonic_ritz, least_squares
+from solvers.arnoldi import arnoldi
+from solvers.basis import Basis, layout
+from solvers.gram_schmidt import GramSchmidt
+from solvers.harmonic import Cycle, least_squares
 from solvers.ksp_run import BREAKDOWN, HAPPY, ITERATING, NANORINF, PC_FAILED, KSPRun
 from solvers.operator import PreconditionedOperator
 from solvers.payoff import COLD, FREE, IMAGES, Payoff
+from solvers.recycled_space import RecycledSpace
 
-# CᵀC − I beyond this: the space is worn out, after thousands of cycles with one operator.
-WORN = 1e-6
+# CᵀC − I beyond this: C is spoilt; a cycle leaves 1e-7 at most, and the next one corrects it.
+WORN = 1e-5
 # A recycled space is dropped after this many cycles in a row that don't reduce the residual.
 STALLED_CYCLES = 5
 STALLED = 0.999
@@ -64,16 +66,15 @@ class GCRODR:
         self.applications = 0
         self.dropped = 0
         self._basis: Basis | None = None
-        self._k = 0  # vectors of U; those of C too if _key fits
+        self._space = RecycledSpace()  # C = B U holds if _key fits
         self._key: tuple[Any, ...] | None = None
         self._held: tuple[Any, ...] = ()  # keeps handles in _key from being used again
-        self._CtU: Array = np.zeros((0, 0))
         self._pay = Payoff()
 
     @property
     def recycled(self) -> int:
         """The number of vectors kept for the next solve."""
-        return self._k
+        return self._space.k
 
     # -- what PETSc calls --------------------------------------------------------------------
 
@@ -114,7 +115,7 @@ class GCRODR:
         if viewer.getType() == PETSc.Viewer.Type.ASCII:
             viewer.printfASCII(
                 f"  GCRO-DR: restart={self.restart}, recycle={self.recycle}, "
-                f"recycled vectors held: {self._k}\n"
+                f"recycled vectors held: {self._space.k}\n"
             )
 
     def solve(self, ksp: PETSc.KSP, b: PETSc.Vec, x: PETSc.Vec) -> None:
@@ -183,112 +184,68 @@ class GCRODR:
 
         The correction is added to `basis.t`.
         """
-        reason = self._images(run, basis, norm, first)
-        stalled = 0
+        self._images(run, basis, norm, first)
+        rows, reason, stalled = GramSchmidt(basis), ITERATING, 0
         while not reason:
-            if basis.measure(self._k) > WORN:
-                self._drop()
-                basis.measure(0)
-            if self._k:
-                norm = self._project(basis)
-                reason = run.test(norm)
+            before, steps = self._begin(basis, rows)
+            norm, reason = before, run.test(before)
             if norm == 0.0:
                 reason = reason or HAPPY
             if reason:
                 break
-            before = norm
-            cycle, norm, reason = self._arnoldi(run, basis, norm)
+            cycle, norm, reason = arnoldi(run, basis, rows, self._space.k, before, steps)
             if cycle is None:
-                return reason, norm
-            self._update(basis, cycle, before)
+                break
+            self._update(basis, rows, cycle, before)
             stalled = stalled + 1 if norm > STALLED * before else 0
             if stalled >= STALLED_CYCLES or (cycle.broken and norm > STALLED * before):
-                if self._k == 0 or cycle.B.shape[0] == 0:
+                if self._space.k == 0 or cycle.B.shape[0] == 0:
                     reason = reason or (BREAKDOWN if cycle.broken else ITERATING)
                 self._drop()
                 stalled = 0
         return reason, norm
 
-    def _images(self, run: KSPRun, basis: Basis, norm: float, first: bool) -> int:
+    def _images(self, run: KSPRun, basis: Basis, norm: float, first: bool) -> None:
         """C = B U, unless C is still right; k applications. Drops a space that is of no use."""
-        key = run.operator.key()
+        space, key = self._space, run.operator.key()
         held, self._held = self._held, (run.operator.A, run.operator.P, run.operator.pc)
         fresh = self._key == key
         del held  # only now may PETSc use the old handles again
         self._key = key
         if first:
-            self._pay.used = COLD if self._k == 0 else FREE if fresh else IMAGES
-        if self._k == 0 or fresh:
-            return ITERATING
+            self._pay.used = COLD if space.k == 0 else FREE if fresh else IMAGES
+        if space.k == 0 or fresh:
+            return
         refused = first and not self.always and not self._pay.allows(self.restart)
-        if refused or run.ksp.max_it - run.operator.applications <= self._k:
+        if refused or run.ksp.max_it - run.operator.applications <= space.k:
             self._drop()
-            return ITERATING
-        for i in range(self._k):
+            return
+        wanted = space.k
+        for i in range(wanted):
             basis.u[i].stateIncrease()
             run.operator.apply(basis.u[i], basis.w[i])
             run.note(norm)
-        k = basis.orthonormalise(self._k)
-        if k < self._k:
+        space.orthonormalise(basis)
+        if space.k < wanted:
             self.dropped += 1
-        self._k = k
-        self._CtU = basis.products(basis.W[:k], basis.U[:k].T)
-        if not np.all(np.isfinite(self._CtU)):
-            self._drop()
-        return ITERATING
 
-    def _project(self, basis: Basis) -> float:
-        """R ← (I − CCᵀ) r, t ← t + U Cᵀr. Returns the norm of r."""
-        k, r = self._k, basis.r_row
-        a = basis.corrected(k, basis.products(basis.W[:k], r))
-        basis.combine(-a, 0, r)
+    def _begin(self, basis: Basis, rows: GramSchmidt) -> tuple[float, int]:
+        """V₁ ← (I − CCᵀ) r / ‖·‖, t ← t + U Cᵀr. Returns the norm, the steps that the cycle has."""
+        worst, a, norm = rows.begin(self._space.k)
+        steps = min(self.restart, basis.layout[0]) - self._space.k
+        if self._space.k and (steps < 1 or not worst <= WORN):
+            self._drop()
+            return self._begin(basis, rows)
+        k = self._space.k
         basis.t_row += a @ basis.U[:k]
-        return basis.norm(r)
-
-    def _arnoldi(self, run: KSPRun, basis: Basis, beta: float) -> tuple[Cycle | None, float, int]:
-        """Arnoldi steps with (I − CCᵀ)B from r/β: B V_j = C B + V_{j+1} H.
-
-        The norm of the residual of step j is β/‖u‖ with uᵀH = 0, u₁ = 1 (E. Ayachour, J. Comput.
-        Appl. Math. 159 (2003) 269): one short inner product instead of Givens rotations.
-        """
-        k, n = self._k, basis.layout[0]
-        steps = min(self.restart - k, n - k)
-        if steps < 1:
-            self._drop()
-            basis.measure(0)
-            return self._arnoldi(run, basis, beta)
-        B, H, h = np.zeros((k, steps)), np.zeros((steps + 1, steps)), np.zeros(k + steps + 1)
-        u = np.zeros(steps + 1)
-        u[0], norm, reason, broken = 1.0, beta, ITERATING, False
-        np.multiply(basis.r_row, 1.0 / beta, out=basis.W[k])
+        if norm > 0.0:
+            basis.W[k] *= 1.0 / norm
         basis.w[k].stateIncrease()
-        for j in range(steps):
-            run.operator.apply(basis.w[k + j], basis.w[k + j + 1])
-            c = k + j + 1
-            length = basis.orthogonalise(c, k, h[:c])
-            B[:, j], H[: j + 1, j], H[j + 1, j] = h[:k], h[k:c], length
-            if length != length or length == np.inf:
-                return None, length, run.record(length)
-            broken = length == 0.0 or c >= n
-            if broken:
-                break
-            u[j + 1] = -(u[: j + 1] @ H[: j + 1, j]) / length
-            norm = beta / float(np.sqrt(u[: j + 2] @ u[: j + 2]))
-            reason = run.record(norm)
-            if reason:
-                break
-        used = j + 1
-        cycle = factorise(B[:, :used], H[: used if broken else used + 1, :used], broken)
-        if broken:
-            e1 = np.zeros(used)
-            e1[0] = beta
-            norm = float(np.linalg.norm(e1 - cycle.H @ least_squares(cycle, beta)))
-            reason = run.record(norm)
-        return cycle, norm, reason
+        return norm, steps
 
-    def _update(self, basis: Basis, cycle: Cycle, beta: float) -> None:
+    def _update(self, basis: Basis, rows: GramSchmidt, cycle: Cycle, beta: float) -> None:
         """Add the cycle's correction to t, form the new residual, and renew the recycled space."""
-        k, y = self._k, least_squares(cycle, beta)
+        k, y = self._space.k, least_squares(cycle, beta)
         basis.combine(y, k, basis.t_row)
         if k:
             basis.t_row -= (cycle.B @ y) @ basis.U[:k]
@@ -296,14 +253,8 @@ class GCRODR:
         s[0] += beta
         basis.r_row[:] = 0.0
         basis.combine(s, k, basis.r_row)
-        if self.recycle == 0:
-            return
-        VtU = basis.products(basis.W[k : k + len(s)], basis.U[:k].T)
-        space = basis.root(lambda: harmonic_ritz(cycle, self._CtU, VtU, self.recycle))
-        if space is not None:
-            P, Q, self._CtU = space
-            basis.replace(P, Q, k)
-            self._k = P.shape[1]
+        if self.recycle:
+            self._space.renew(basis, cycle, rows.E, self.recycle)
 
     # -- state -------------------------------------------------------------------------------
 
@@ -327,12 +278,13 @@ class GCRODR:
 
     def _drop(self) -> None:
         """Drop the recycled space in the middle of a solve."""
-        self._k, self._CtU = 0, np.zeros((0, 0))
+        self._space.clear()
         self.dropped += 1
 
     def forget(self) -> None:
         """Drop the recycled space, keep the work memory. Not collective."""
-        self._k, self._CtU, self._key, self._held = 0, np.zeros((0, 0)), None, ()
+        self._space.clear()
+        self._key, self._held = None, ()
         self._pay = Payoff()
 
 

@@ -111,15 +111,16 @@ def choose(real: Array, imag: Array, k: int) -> NDArray[np.bool_]:
     `real`, `imag` come from a real Schur form: the members of a pair follow each other, the one
     with positive imaginary part first.
     """
-    chosen = np.zeros(len(real), dtype=bool)
-    for index in np.argsort(-np.hypot(real, imag), kind="stable"):
-        if chosen.sum() >= k:
+    chosen, count = np.zeros(len(real), dtype=bool), 0
+    for index in np.argsort(-np.hypot(real, imag), kind="stable").tolist():
+        if count >= k:
             break
-        chosen[index] = True
-        if imag[index] > 0:
-            chosen[index + 1] = True
-        elif imag[index] < 0:
-            chosen[index - 1] = True
+        if chosen[index]:
+            continue
+        part = float(imag[index])
+        partner = index + (part > 0) - (part < 0)
+        chosen[index] = chosen[partner] = True
+        count += 1 + (part != 0)
     return chosen
 
 

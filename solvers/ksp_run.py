@@ -1,5 +1,6 @@
 """One solve as its PETSc KSP sees it: counting, history, monitors, the convergence test."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class KSPRun:
     def __init__(self, ksp: PETSc.KSP, operator: PreconditionedOperator) -> None:
         self.ksp, self.operator = ksp, operator
         self.max_it = ksp.max_it
+        self._started = False
 
     def start(self, norm: float) -> int:
         """Report iteration 0, and 1 if the initial residual took an application."""
@@ -28,6 +30,7 @@ class KSPRun:
         self.operator.applications = 0
         self.note(norm)
         reason = self.test(norm)
+        self._started = True
         self.operator.applications = its
         if its:
             self.note(norm)
@@ -42,12 +45,16 @@ class KSPRun:
         self.ksp.monitor(its, norm)
 
     def test(self, norm: float) -> int:
-        """The KSP's convergence test, then its iteration limit."""
-        its = self.operator.applications
-        if not np.isfinite(norm):  # PETSc's own test takes NaN for an error in its arguments
+        """The KSP's convergence test, then its iteration limit.
+
+        PETSc's own test takes the norm at iteration 0 for the one that rtol refers to. So a
+        residual that was projected before the first application is tested as iteration 1.
+        """
+        its = max(self.operator.applications, int(self._started))
+        if not math.isfinite(norm):  # PETSc's own test takes NaN for an error in its arguments
             return NANORINF
         reason: Any = self.ksp.callConvergenceTest(its, norm)  # type: ignore[func-returns-value]
-        return MAX_IT if not reason and its >= self.max_it else reason
+        return MAX_IT if not reason and self.operator.applications >= self.max_it else reason
 
     def record(self, norm: float) -> int:
         """Show and test the norm after an application."""

@@ -1,6 +1,8 @@
 """One strategy's KSP, with what it needs from one system to the next."""
 
 import itertools
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,20 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
+from solvers.deflated_cg import DeflatedCG
 from solvers.gcrodr import GCRODR
+from solvers.lag import Lag
 from solvers.strategy import Strategy, check_ranks, options
 from solvers.system import Reason, from_petsc
 
 DIVERGED = 1e10  # times the right-hand side: given up
+
+CONTEXTS: dict[str, Callable[[Strategy], Any]] = {
+    # the stream verifies each solution itself
+    "gcrodr": lambda s: GCRODR(s.restart, s.recycle, verify=False),
+    "deflated_cg": lambda s: DeflatedCG(s.recycle),
+}
+"""Methods of ours, by name: contexts of a KSP of type "python"."""
 
 _counter = itertools.count()
 
@@ -29,23 +40,27 @@ class Method:
         iterations: Of the last `run`.
     """
 
-    def __init__(self, strategy: Strategy, comm: MPI.Comm) -> None:
+    def __init__(
+        self, strategy: Strategy, comm: MPI.Comm, prolongations: Sequence[Any] = ()
+    ) -> None:
         """Create the KSP. Collective.
 
         Raises:
-            ValueError: The strategy doesn't run on that many ranks.
+            ValueError: The strategy doesn't run on that many ranks, or "mg" has no hierarchy.
         """
         check_ranks(strategy, comm.size)
         self.strategy, self.comm = strategy, comm
         self.iterations = 0
         self.ksp = PETSc.KSP().create(PETSc.Comm(comm))  # type: ignore[call-arg]
         self._names: list[str] = []
+        self._prolongations = prolongations
         self._configure()
         self._x: PETSc.Vec | None = None
         self._r: PETSc.Vec | None = None
         self._b: PETSc.Vec | None = None
-        self._fresh_iterations = -1  # of the first solve with the present PC; -1: none yet
-        self._stale = False
+        self._lag = Lag()
+        self._set_up = False  # the preconditioner belongs to some operator
+        self._iterations_then = 0  # of the first solve with the present preconditioner
 
     @property
     def x(self) -> PETSc.Vec:
@@ -77,16 +92,9 @@ class Method:
         """
         if self._x is None:
             self._x, self._r, self._b = b.duplicate(), b.duplicate(), b.duplicate()
-        if self.strategy.ksp == "gcrodr" and not self.strategy.recycles:
-            context: GCRODR = self.ksp.getPythonContext()
-            context.forget()
-        lag = self.strategy.reuse == "lagged" and self._fresh_iterations >= 0 and not self._stale
-        self.ksp.getPC().setReusePreconditioner(lag)
-        if not lag:
-            if self._stale and self.strategy.ksp == "gcrodr":
-                self.ksp.getPythonContext().operator_changed()  # A may be the same, M is not
-            self._fresh_iterations, self._stale = -1, False
-        self.ksp.setOperators(A)
+        if self.strategy.ksp in CONTEXTS and not self.strategy.recycles:
+            self.ksp.getPythonContext().forget()
+        self._renew(A)
         guess = np.zeros(self._x.getLocalSize())
         if self.strategy.guess == "previous" and previous is not None:
             guess[:] = previous
@@ -94,6 +102,24 @@ class Method:
             guess[~free] = b.getArray(readonly=True)[~free]
         self._x.setArray(guess)  # type: ignore[arg-type]
         self.ksp.setInitialGuessNonzero(self.comm.allreduce(bool(guess.any()), MPI.LOR))
+
+    def _renew(self, A: PETSc.Mat) -> None:
+        """Set the operator, and the preconditioner up if it isn't to be kept. Collective."""
+        stale = self.comm.allreduce(self._lag.stale, MPI.LOR)
+        keep = (
+            self._set_up
+            and {"fresh": False, "lagged": not stale, "frozen": True}[self.strategy.reuse]
+        )
+        self.ksp.getPC().setReusePreconditioner(keep)
+        self.ksp.setOperators(A)
+        if keep or self.strategy.reuse == "fresh":
+            return
+        if self._set_up and self.strategy.ksp in CONTEXTS:
+            self.ksp.getPythonContext().operator_changed()  # A may be the same, M is not
+        start = time.perf_counter()
+        self.ksp.setUp()
+        self._lag.set_up(time.perf_counter() - start)
+        self._set_up, self._iterations_then = True, 0
 
     def run(self, A: PETSc.Mat, b: PETSc.Vec, goal: float) -> Reason:
         """Solve to ‖b − A x‖₂ ≤ goal from the present x. Collective."""
@@ -115,11 +141,10 @@ class Method:
         self.ksp.setInitialGuessNonzero(True)
         return from_petsc(self.ksp.getConvergedReason())
 
-    def succeeded(self, iterations: int) -> None:
-        """Note a verified solve; decide whether a lagged preconditioner is to be renewed."""
-        if self._fresh_iterations < 0:
-            self._fresh_iterations = iterations
-        self._stale = iterations > self.strategy.lag_factor * max(self._fresh_iterations, 1)
+    def succeeded(self, iterations: int, seconds: float) -> None:
+        """Note a verified solve with the present preconditioner."""
+        self._iterations_then = self._iterations_then or iterations
+        self._lag.solved(seconds)
 
     def _refine(self, A: PETSc.Mat, b: PETSc.Vec) -> Reason:
         """X += A⁻¹(b − A x): a direct solve, then iterative refinement."""
@@ -142,10 +167,10 @@ class Method:
         return float(self._r.norm())  # type: ignore[arg-type]
 
     def _allowed(self) -> int:
-        """The iteration limit; a lagged preconditioner that is no good is noticed early."""
+        """The iteration limit; a kept preconditioner that is no good is noticed early."""
         limit = self.strategy.max_it
-        if self.strategy.reuse == "lagged" and self._fresh_iterations >= 0:
-            limit = min(limit, int(4 * self.strategy.lag_factor * self._fresh_iterations) + 20)
+        if self.strategy.reuse != "fresh" and self._iterations_then:
+            limit = min(limit, 8 * self._iterations_then + 20)
         return limit
 
     def _configure(self) -> None:
@@ -156,10 +181,9 @@ class Method:
         strategy, ksp = self.strategy, self.ksp
         prefix = f"rekrylov_{next(_counter)}_"
         ksp.setOptionsPrefix(prefix)
-        if strategy.ksp == "gcrodr":
+        if strategy.ksp in CONTEXTS:
             ksp.setType("python")
-            # the stream verifies each solution itself
-            ksp.setPythonContext(GCRODR(strategy.restart, strategy.recycle, verify=False))
+            ksp.setPythonContext(CONTEXTS[strategy.ksp](strategy))
         else:
             ksp.setType(strategy.ksp)
         if strategy.ksp in ("gmres", "fgmres"):
@@ -168,10 +192,27 @@ class Method:
             sides: Any = PETSc.PC.Side
             norms: Any = PETSc.KSP.NormType
             ksp.setPCSide(sides.RIGHT if strategy.right else sides.LEFT)
-            own = strategy.right or strategy.ksp == "cg"
+            own = strategy.right or strategy.ksp in ("cg", "deflated_cg")
             ksp.setNormType(norms.UNPRECONDITIONED if own else norms.PRECONDITIONED)
         database: Any = PETSc.Options(prefix)
         for name, value in options(strategy, self.comm.size).items():
             database[name] = value
             self._names.append(prefix + name)
         ksp.setFromOptions()
+        if strategy.pc == "mg":
+            self._set_hierarchy(ksp.getPC())
+
+    def _set_hierarchy(self, pc: PETSc.PC) -> None:
+        """Geometric multigrid: the mesh hierarchy's prolongations, Galerkin coarse operators."""
+        if not len(self._prolongations) or self.comm.size > 1:
+            raise ValueError(
+                "pc 'mg' needs the prolongations of a mesh hierarchy, on one rank: take a mesh "
+                "with levels > 1, or pc gamg"
+            )
+        pc.setMGLevels(len(self._prolongations) + 1)
+        for level, P in enumerate(reversed(self._prolongations), start=1):
+            P = P.tocsr()
+            csr = (P.indptr.astype(np.int32), P.indices.astype(np.int32), P.data)
+            pc.setMGInterpolation(
+                level, PETSc.Mat().createAIJ(P.shape, csr=csr, comm=PETSc.COMM_SELF)
+            )

@@ -1,50 +1,59 @@
-"""The loop over a stream of systems: solve, verify as stored, climb the ladder where needed."""
+"""A stream of systems in, a verified solution for each out."""
 
-import time
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Literal
 
 import numpy as np
 from mpi4py import MPI
-from numpy.typing import DTypeLike, NDArray
-from petsc4py import PETSc
+from numpy.typing import DTypeLike
 
-from solvers.method import Method
-from solvers.residual import all_sum, true_residual
+from solvers.block_chain import BlockChain
+from solvers.chain import Chain
+from solvers.pilot import Pilot
 from solvers.strategy import Strategy, check_ranks
-from solvers.system import Reason, Solution, System
+from solvers.system import Solution, System
 
-SAFETY = 0.95  # the method stops a little below the target, so that rounding can't undo it
-TIGHTENINGS = 3
-DIRECT = Strategy(ksp="preonly", pc="lu", factor_solver="mumps")
+__all__ = ["solve_stream"]
 
 
 def solve_stream(
     systems: Iterable[System],
-    strategy: Strategy,
+    strategy: Strategy | Literal["auto"],
     *,
     rtol: float,
     comm: MPI.Comm,
     dtype: DTypeLike = np.float64,
+    prolongations: Any = (),
+    favourite: Strategy | None = None,
+    expected: int | None = None,
+    evidence: Callable[[dict[str, Any]], None] | None = None,
 ) -> Generator[Solution]:
-    """Solve systems one by one and yield a verified solution for each, in the same order.
+    """Solve systems and yield a verified solution for each, in the same order.
 
     Each solution is accepted only if ρ = ‖(A x − b)_free‖/‖b_free‖ ≤ rtol holds for x rounded to
     `dtype`. Otherwise the solve goes on from x with a tighter tolerance; then a fresh
     preconditioner without recycled space or guess is tried, then MUMPS LU; then the sample is given
     up with a reason. A bad system doesn't stop the stream.
 
+    A strategy with blocks, and "auto" on its pilot, pull up to `block` systems before they yield
+    the first solution: an iterator that waits for a solution before it goes on ends the block by
+    yielding None.
+
     Collective: all ranks of `comm` iterate together; decisions are reduced first. The KSP lives as
     long as the generator and is destroyed, with its options, when the generator is exhausted or
     closed: close it on all ranks (`contextlib.closing`). The systems' objects are never destroyed.
 
     Args:
-        systems: Pulled one at a time; A and b are not used after the solution was yielded.
-        strategy: How to solve.
+        systems: A and b are not used after the next system was pulled.
+        strategy: How to solve; "auto" times candidates on the first systems (`solvers.pilot`).
         rtol: The bound on the true residual.
         comm: The communicator of all systems.
         dtype: The storage dtype of the solutions.
+        prolongations: For pc "mg": CSR matrices from the dofs of each level of a mesh hierarchy to
+            those of the next finer one, the finest first. One rank only.
+        favourite: For "auto": a strategy to try beside the candidates.
+        expected: For "auto": about how many systems will come; set-up is shared among them.
+        evidence: For "auto": is called with the record of each pilot.
 
     Yields:
         One `Solution` a system.
@@ -54,200 +63,21 @@ def solve_stream(
     """
     if not 0.0 < rtol < 1.0:
         raise ValueError(f"rtol is {rtol}: take a number between 0 and 1")
-    check_ranks(strategy, comm.size)
-    return _stream(systems, strategy, rtol, comm, np.dtype(dtype))
+    made = np.dtype(dtype)
+    chain: Any
+    if strategy == "auto":
+        chain = Pilot(rtol, comm, made, prolongations, favourite, expected, evidence)
+    else:
+        check_ranks(strategy, comm.size)
+        kind: Any = BlockChain if strategy.block > 1 else Chain
+        chain = kind(strategy, rtol, comm, made, prolongations)
+    return _stream(systems, chain)
 
 
-def _stream(
-    systems: Iterable[System], strategy: Strategy, rtol: float, comm: MPI.Comm, dtype: np.dtype
-) -> Generator[Solution]:
-    chain = _Chain(strategy, rtol, comm, dtype)
+def _stream(systems: Iterable[System | None], chain: Any) -> Generator[Solution]:
     try:
         for system in systems:
-            yield chain.solve(system)
+            yield from chain.solve() if system is None else chain.take(system)
+        yield from chain.solve()
     finally:
         chain.close()
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """The outcome of one step of the ladder."""
-
-    x: NDArray[np.floating]
-    reason: Reason
-    iterations: int
-    rho: float
-    note: str = ""
-
-
-@dataclass(slots=True)
-class _Chain:
-    """What lives from one system to the next: the KSP, work vectors, the last solution."""
-
-    strategy: Strategy
-    rtol: float
-    comm: MPI.Comm
-    dtype: np.dtype
-    method: Method | None = None
-    previous: NDArray[np.floating] | None = None
-    checked: tuple[PETSc.Mat, int] | None = None
-    work: tuple[PETSc.Vec, PETSc.Vec] | None = None
-    layout: tuple[int, int] = (-1, -1)
-
-    def solve(self, system: System) -> Solution:
-        """Solve one system with all that the ladder offers. Collective."""
-        start = time.perf_counter()
-        trouble = self._inspect(system)
-        ladder: list[str] = []
-        if trouble is not None:
-            best = _Attempt(np.full(self._local(system), np.nan, self.dtype), trouble, 0, np.nan)
-        else:
-            best = self._climb(system, ladder)
-        self.previous = best.x if best.reason == Reason.CONVERGED else None
-        seconds = self.comm.allreduce(time.perf_counter() - start, MPI.MAX)
-        return Solution(
-            system.id, best.x, best.reason, best.iterations, best.rho, seconds, tuple(ladder)
-        )
-
-    def close(self) -> None:
-        """Destroy the KSP and the work vectors. Collective."""
-        self._drop_method()
-        for vector in self.work or ():
-            vector.destroy()
-        self.work = None
-
-    def _drop_method(self) -> None:
-        if self.method is not None:
-            self.method.close()
-            self.method = None
-
-    @staticmethod
-    def _local(system: System) -> int:
-        return int(system.A.getLocalSize()[1])
-
-    def _inspect(self, system: System) -> Reason | None:
-        """Find what no solver could mend; the same answer on all ranks. Collective."""
-        A, b = system.A, system.b
-        rows, columns = A.getLocalSize()
-        fits = rows == columns == b.getLocalSize()
-        if system.free is not None:
-            fits &= system.free.shape == (rows,) and system.free.dtype == bool
-        finite = bool(np.isfinite(b.getArray(readonly=True)).all())
-        bad = all_sum(self.comm, np.array([not fits, not finite], dtype=np.int64))
-        if bad[0]:
-            return Reason.BAD_SHAPE
-        if bad[1]:
-            return Reason.BAD_RHS
-        if not self._finite(A):
-            return Reason.BAD_MATRIX
-        if self.layout != (rows, A.getSize()[0]):
-            self.close()
-            self.previous = None
-            self.layout = (rows, A.getSize()[0])
-        if self.work is None:
-            self.work = (b.duplicate(), b.duplicate())
-        return None
-
-    def _finite(self, A: PETSc.Mat) -> bool:
-        """Whether A holds no NaN or Inf; asked once for each state of a matrix. Collective."""
-        state = A.stateGet()
-        known = self.checked is not None and self.checked == (A, state)
-        if known:
-            return True
-        if A.getType() in ("shell", "python"):
-            return True
-        # of PETSc's norms only Frobenius lets NaN through; it may overflow on finite entries
-        norm: Any = A.norm(PETSc.NormType.FROBENIUS)  # type: ignore[arg-type]
-        finite = bool(np.isfinite(norm))
-        if not finite:
-            entries = bool(np.isfinite(A.getValuesCSR()[2]).all())
-            finite = bool(self.comm.allreduce(entries, MPI.LAND))
-        self.checked = (A, state) if finite else None
-        return finite
-
-    def _climb(self, system: System, ladder: list[str]) -> _Attempt:
-        """The strategy, a fresh start, a direct solve: the first that is verified. Collective."""
-        previous = None if system.increment else self.previous
-        first = self._attempt(system, self.strategy, previous)
-        best = first
-        if first.note:
-            ladder.append(first.note)
-        if best.reason == Reason.CONVERGED or not self.strategy.fallback:
-            return best
-        iterations = best.iterations
-        self._drop_method()
-        if self.strategy.carries:
-            best = self._attempt(system, self.strategy, None)
-            ladder.append(f"fresh: {_outcome(best)}")
-            iterations += best.iterations
-        if best.reason != Reason.CONVERGED and not self.strategy.direct:
-            last = Method(DIRECT, self.comm)
-            best = self._run(last, system, None)
-            ladder.append(f"direct: {_outcome(best)}")
-            iterations += best.iterations
-            last.close()
-        best.iterations = iterations
-        return best
-
-    def _attempt(
-        self, system: System, strategy: Strategy, previous: NDArray[np.floating] | None
-    ) -> _Attempt:
-        if self.method is None:
-            self.method = Method(strategy, self.comm)
-        attempt = self._run(self.method, system, previous)
-        if attempt.reason == Reason.PETSC_ERROR:
-            self._drop_method()  # its objects may be in any state
-        return attempt
-
-    def _run(
-        self, method: Method, system: System, previous: NDArray[np.floating] | None
-    ) -> _Attempt:
-        """One method on one system; a PETSc error on any rank fails it on all. Collective."""
-        attempt, message = None, ""
-        try:
-            attempt = self._solve_verified(method, system, previous)
-        except PETSc.Error as error:
-            message = " ".join(str(error).split())[:200]
-        if self.comm.allreduce(attempt is None, MPI.LOR) or attempt is None:
-            empty = np.full(self._local(system), np.nan, self.dtype)
-            return _Attempt(empty, Reason.PETSC_ERROR, 0, np.nan, message or "error elsewhere")
-        return attempt
-
-    def _solve_verified(
-        self, method: Method, system: System, previous: NDArray[np.floating] | None
-    ) -> _Attempt:
-        """Solve, round, verify; go on from x with a tighter tolerance where ρ is too large."""
-        A, b, free = system.A, system.b, system.free
-        rtol = self.rtol if system.rtol is None else system.rtol
-        method.start(A, b, free, previous)
-        goal, rho, iterations = SAFETY * rtol * self._scale(b, free), np.inf, 0
-        notes: list[str] = []
-        for _ in range(TIGHTENINGS + 1):
-            reason = method.run(A, b, goal)
-            iterations += method.iterations
-            x = method.x.getArray(readonly=True).astype(self.dtype)
-            before, rho = rho, true_residual(A, b, x, free, self.dtype, self.work)
-            if rho <= rtol:
-                method.succeeded(iterations)
-                return _Attempt(x, Reason.CONVERGED, iterations, rho, ", ".join(notes))
-            if reason != Reason.CONVERGED or not rho <= 0.5 * before:
-                break
-            goal *= 0.5 * min(1.0, rtol / rho)
-            notes.append("tightened")
-        if reason == Reason.CONVERGED:
-            reason = Reason.STAGNATED if np.isfinite(rho) else Reason.NOT_FINITE
-        if reason == Reason.PC_FAILED and method.strategy.direct:
-            reason = Reason.SINGULAR
-        return _Attempt(x, reason, iterations, rho, ", ".join(notes))
-
-    def _scale(self, b: PETSc.Vec, free: NDArray[np.bool_] | None) -> float:
-        """What the residual is relative to: ‖b_free‖, 1 if that is zero. Collective."""
-        values = b.getArray(readonly=True)
-        values = values if free is None else values[free]
-        norm = float(np.sqrt(all_sum(self.comm, np.array([values @ values]))[0]))
-        return norm if norm > 0 else 1.0
-
-
-def _outcome(attempt: _Attempt) -> str:
-    text = f"{attempt.reason.name.lower()} after {attempt.iterations} iterations"
-    return f"{text} ({attempt.note})" if attempt.note else text

@@ -37,8 +37,7 @@ def finalise(spec: Spec, folder: DataFolder) -> dict[str, Any]:
         "provenance": provenance(),
         "licence": spec.licence,
         "citation": spec.citation,
-        "strategy": spec.solve.model_dump(mode="json")
-        | {"strategy": spec.strategy.model_dump(mode="json")},
+        "strategy": spec.solve.model_dump(mode="json") | {"pilots": _pilots(records)},
         "timings": _timings(records),
     }
     build_manifest(
@@ -76,6 +75,15 @@ def summary(folder: DataFolder) -> dict[str, Any]:
         found["iterations"] = {"mean": float(np.mean(iterations)), "max": int(np.max(iterations))}
         found["worst_true_residual"] = float(np.max(dataset.column("solve/true_residual")))
     return found
+
+
+def _pilots(records: list[Any]) -> list[dict[str, Any]]:
+    """The evidence for strategies that were picked: candidates with their times, by shard."""
+    return [
+        {"shard": record.file, **pilot}
+        for record in records
+        for pilot in record.info.get("pilots", [])
+    ]
 
 
 def _timings(records: list[Any]) -> dict[str, float]:

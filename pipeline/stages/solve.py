@@ -1,7 +1,6 @@
 """Stage `solve`: chains of batches on groups of MPI ranks, one shard a batch."""
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import chain as chain_
 from pathlib import Path
@@ -13,11 +12,9 @@ from numpy.typing import NDArray
 from pipeline.chains import Batch, missing_batches, split_chains
 from pipeline.collective import on_root, together
 from pipeline.dataset_folder import data_folder
-from pipeline.discretisation import Discretisation
+from pipeline.in_flight import InFlight
 from pipeline.interrupt import StopFlag, interrupted, stoppable
-from pipeline.march import March, Outcome
 from pipeline.progress import Task, progress
-from pipeline.sampler import Sampler
 from pipeline.shard_buffer import ShardBuffer
 from pipeline.spec import Spec, data_key
 from pipeline.spec_errors import SpecError
@@ -27,9 +24,8 @@ from storage import DataFolder, read_spaces, spaces_hash
 
 __all__ = ["check_groups", "solve", "strategy_of", "world"]
 
-Columns = dict[str, NDArray[np.float64]]
-Finished = tuple[Outcome, Columns, dict[str, float]]
-"""A sample's outcome, its input columns as stored, and seconds of drawing and assembling."""
+BLOCK = 16
+"""Samples under way at once where systems may go in blocks."""
 
 
 def solve(
@@ -95,16 +91,21 @@ def check_groups(spec: Spec, ranks: int) -> None:
 
 
 def strategy_of(spec: Spec, ranks: int) -> Any:
-    """Return the `solvers.Strategy` of a spec.
+    """Return the `solvers.Strategy` of a spec, or "auto".
 
     Raises:
         SpecError: The combination is impossible.
     """
+    asked = spec.solve.strategy
+    return asked if asked == "auto" else _checked(asked.model_dump(), ranks)
+
+
+def _checked(options: dict[str, Any], ranks: int) -> Any:
     from solvers import Strategy
     from solvers.strategy import check_ranks
 
     try:
-        strategy = Strategy(**spec.strategy.model_dump())
+        strategy = Strategy(**options)
         check_ranks(strategy, ranks)
     except ValueError as error:
         raise SpecError([f"solve.strategy: {error}"]) from None
@@ -136,97 +137,34 @@ def _solve_chain(
     if not chain:
         return
     spaces = read_spaces(folder.spaces, verify=True)
-    systems = _Systems(spec, spaces, chain, comm, stop)
-    buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))  # its clock starts
     strategy = strategy_of(spec, comm.size)
-    dtype = np.dtype(spec.dtype if spec.problem.LINEAR else "float64")  # increments aren't stored
-    stream = solve_stream(systems, strategy, rtol=spec.rtol, comm=comm, dtype=dtype)
+    blocks = comm.size == 1 and (strategy == "auto" or strategy.block > 1)
+    systems = InFlight(spec, spaces, chain, comm, stop, BLOCK if blocks else 1)
+    buffer = ShardBuffer(spec, folder, spaces, spaces_hash(folder.spaces))  # its clock starts
+    stream = solve_stream(
+        systems,
+        strategy,
+        rtol=spec.rtol,
+        comm=comm,
+        dtype=spec.dtype if spec.problem.LINEAR else "float64",  # increments aren't stored
+        prolongations=systems.discretisation.prolongations(),
+        favourite=_checked(spec.problem.STRATEGY, 1) if strategy == "auto" else None,
+        expected=sum(len(batch.ids) for batch in chain),
+        evidence=buffer.note_pilot,
+    )
     batches = iter(chain)
     batch = next(batches)
     with closing(stream):
         for solution in chain_(stream, [None]):  # samples refused at the end have no solution
             if solution is not None:
                 systems.receive(solution)
-            for outcome, inputs, seconds in systems.finished():
-                outputs = systems.discretisation.columns(outcome) if outcome.converged else {}
+            for outcome, inputs, seconds, outputs in systems.finished():
                 if comm.rank == 0:
                     buffer.add(outcome, inputs, seconds, outputs)
                     if len(buffer) == len(batch.ids):
                         buffer.commit(batch)
                         batch = next(batches, batch)
                     counter.add(not outcome.converged)
-
-
-class _Systems:
-    """The iterator of a chain's systems: of each sample in turn, those that its march yields.
-
-    Attributes:
-        discretisation: The group's mesh, spaces and problem.
-    """
-
-    def __init__(
-        self, spec: Spec, spaces: Any, chain: list[Batch], comm: Any, stop: StopFlag
-    ) -> None:
-        self.discretisation = Discretisation(spec, spaces, comm)
-        self._inputs: Columns = {}
-        self._seconds: dict[str, float] = {}
-        self._finished: list[Finished] = []
-        self._sampler = Sampler(spec, spaces)
-        self._spec, self._chain, self._comm, self._stop = spec, chain, comm, stop
-        self._march: March | None = None
-        self._next: Any = None
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self._chain:
-            for i in batch.ids:
-                if self._asked_to_stop():
-                    return
-                self._begin(int(i))
-                while self._next is not None:
-                    yield self._next
-
-    def _begin(self, i: int) -> None:
-        """Draw sample i, assemble its first system."""
-        start = time.perf_counter()
-        self._inputs = self._draw(i)
-        self._seconds = {"draw": time.perf_counter() - start, "assemble": 0.0}
-        self._march = self.discretisation.march(i, self._inputs)
-        self._advance(None)
-
-    def receive(self, solution: Any) -> None:
-        """Take the solution of the last system."""
-        self._advance(solution)
-
-    def _advance(self, solution: Any) -> None:
-        """Go on to the sample's next system, or to its end."""
-        assert self._march is not None
-        start = time.perf_counter()
-        try:
-            self._next = self._march.send(solution)
-        except StopIteration as end:
-            self._next = None
-            self._finished.append((end.value, self._inputs, self._seconds))
-        self._seconds["assemble"] += time.perf_counter() - start
-
-    def finished(self) -> list[Finished]:
-        """Return the samples that came to their end since the last call, in order."""
-        finished, self._finished = self._finished, []
-        return finished
-
-    def _draw(self, i: int) -> Columns:
-        """The inputs of sample i, rounded to their storage type before they are assembled."""
-        return {
-            name: values.astype(self._spec.dtype).astype(np.float64)
-            for name, values in self._sampler.inputs(i).items()
-        }
-
-    def _asked_to_stop(self) -> bool:
-        """The same answer on all ranks of the group."""
-        if self._comm.size == 1:
-            return bool(self._stop)
-        from mpi4py import MPI
-
-        return self._comm.allreduce(bool(self._stop), op=MPI.LOR)
 
 
 class _Counter:

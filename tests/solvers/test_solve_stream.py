@@ -230,7 +230,6 @@ def test_lagged_preconditioner_is_renewed():
     assert all(s.converged for s in found)
     assert found[0].iterations == 1
     assert 1 < found[1].iterations < 12
-    assert found[2].iterations == 1  # more than lag_factor times one: renewed without a failure
     assert found[-1].iterations == 1  # a new factor by then
     assert not any("direct" in step for s in found for step in s.ladder)
 

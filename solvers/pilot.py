@@ -1,0 +1,268 @@
+"""The automatic strategy: time candidates on the first systems, take the best, keep watching."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from solvers.block.library import LANES
+from solvers.block.pattern import Pattern
+from solvers.block_chain import BlockChain
+from solvers.candidates import FACTOR_SPEED, candidates, kind_of
+from solvers.chain import DIRECT, Chain
+from solvers.strategy import Strategy
+from solvers.system import Solution, System
+
+__all__ = ["Pilot"]
+
+SYSTEMS = 16  # a pilot's
+HOPELESS = 1.3  # a candidate is stopped when it has taken this times the best one's whole time
+EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
+SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
+FAILURES = 0.25  # a candidate that fails on more than this share is out
+TRIAL_IT = 100  # iterations that a trial allows a block
+MAX_IT = Strategy().max_it
+PATIENCE = 3  # … after this many windows of SYSTEMS in a row
+
+
+@dataclass
+class _Trial:
+    """A candidate on the pilot's systems.
+
+    Attributes:
+        strategy: The candidate.
+        solutions: What it found; fewer than the systems if it was stopped.
+        seconds: A system, without what is paid once.
+        once: Seconds paid once: analysis, allocation, the first set-up.
+        stopped: Whether it was stopped because it couldn't win.
+    """
+
+    strategy: Strategy
+    solutions: list[Solution]
+    seconds: float
+    once: float
+    stopped: bool
+
+    @property
+    def failed(self) -> int:
+        """Systems that it did not solve."""
+        return sum(not s.converged for s in self.solutions)
+
+    def cost(self, expected: int) -> float:
+        """Seconds a system when `expected` of them come; infinite if it couldn't do."""
+        if self.stopped or self.failed > FAILURES * len(self.solutions):
+            return float("inf")
+        share = 1 - self.failed / len(self.solutions)
+        return (self.seconds + self.once / expected) / share
+
+    def record(self, expected: int) -> dict[str, Any]:
+        """The trial as plain data."""
+        return {
+            "strategy": self.strategy.label,
+            "ms": 1e3 * (self.seconds + self.once / expected),
+            "once_ms": 1e3 * self.once,
+            "iterations": float(np.mean([s.iterations for s in self.solutions])),
+            "failed": self.failed,
+            "stopped": self.stopped,
+        }
+
+
+class Pilot:
+    """A chain that holds the first systems, lets candidates solve them, and goes on with the best.
+
+    Time is that of a verified solution: checks, set-up, iterations, verification, and the ladder
+    where a candidate fails. The solutions of the best candidate are the ones that are given out.
+    """
+
+    def __init__(
+        self,
+        rtol: float,
+        comm: MPI.Comm,
+        dtype: np.dtype,
+        prolongations: Sequence[Any] = (),
+        favourite: Strategy | None = None,
+        expected: int | None = None,
+        evidence: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """Allocate nothing yet. For the arguments see `solve_stream`."""
+        self._rtol, self._comm, self._dtype = rtol, comm, dtype
+        self._prolongations, self._favourite = prolongations, favourite
+        self._expected, self._evidence = expected or EXPECTED, evidence
+        self._held: list[System] = []
+        self._source: tuple[PETSc.Mat, int] | None = None
+        self._chain: Chain | BlockChain | None = None
+        self._pattern: Pattern | None = None
+        self._figure = np.inf
+        self._window: list[Solution] = []
+        self._slow = 0
+        self._patience = PATIENCE
+
+    def close(self) -> None:
+        """Release everything. Collective."""
+        self._release()
+        if self._chain is not None:
+            self._chain.close()
+            self._chain = None
+
+    def take(self, system: System) -> list[Solution]:
+        """Take the next system; the solutions that are ready. Collective."""
+        if self._chain is not None:
+            return self._watched(self._chain.take(system))
+        self._hold(system)
+        return self.solve() if len(self._held) == SYSTEMS else []
+
+    def solve(self) -> list[Solution]:
+        """Solve what is held. Collective."""
+        if self._chain is not None:
+            return self._watched(self._chain.solve())
+        if not self._held:
+            return []
+        if not all(self._sound(system) for system in self._held):
+            return self._without_pilot()
+        return self._pilot()
+
+    # --- the pilot ---
+
+    def _hold(self, system: System) -> None:
+        """Keep a copy; a matrix that hasn't changed is copied once."""
+        source = (system.A, system.A.stateGet())
+        if self._held and source == self._source:
+            A = self._held[-1].A
+        else:
+            A = system.A.duplicate(copy=True)
+        self._source = source
+        b = system.b.copy()
+        self._held.append(System(system.id, A, b, system.free, system.rtol, system.increment))
+
+    def _sound(self, system: System) -> bool:
+        """Whether a pilot can use it. Collective."""
+        checker = Chain(Strategy("preonly", "lu"), self._rtol, self._comm, self._dtype)
+        found = checker.inspect(system) is None
+        checker.close()
+        return found
+
+    def _without_pilot(self) -> list[Solution]:
+        """Solve what is held directly, without drawing a conclusion: some of it is damaged."""
+        chain = Chain(Strategy("preonly", "lu"), self._rtol, self._comm, self._dtype)
+        solutions = [s for system in self._held for s in chain.take(system)]
+        chain.close()
+        self._release()
+        return solutions
+
+    def _pilot(self) -> list[Solution]:
+        """Time the candidates, keep the best one's chain and solutions."""
+        first = self._held[0]
+        kind = kind_of(first.A)
+        uniform = len(self._held) > 1 and all(s.A is first.A for s in self._held)
+        if self._comm.size == 1:
+            indptr, indices, _ = first.A.getValuesCSR()
+            if self._pattern is None or not self._pattern.fits(indptr, indices, first.free):
+                self._pattern = Pattern(indptr, indices, first.free)
+        tried, left_out = candidates(
+            kind, uniform, self._comm, self._pattern, bool(len(self._prolongations))
+        )
+        if self._favourite is not None and self._favourite not in tried:
+            tried.append(self._favourite)
+        best: _Trial | None = None
+        trials = []
+        for strategy in tried:
+            limit = np.inf if best is None else best.cost(self._expected)
+            if self._too_slow(strategy, uniform, limit):
+                left_out.append(f"{strategy.label}: its factorisation alone would take longer")
+                continue
+            chain = self._make(strategy)
+            trial = self._try(chain, strategy, limit)
+            trials.append(trial)
+            if trial.cost(self._expected) < limit:
+                if self._chain is not None:
+                    self._chain.close()
+                best, self._chain = trial, chain
+            else:
+                chain.close()
+        if best is None or self._chain is None:  # nothing came through: all that is left is LU
+            best, self._chain = trials[0], Chain(DIRECT, self._rtol, self._comm, self._dtype)
+        self._chain.strategy = replace(self._chain.strategy, fallback=True, max_it=MAX_IT)
+        self._figure, self._slow, self._window = best.seconds, 0, []
+        if self._evidence is not None:
+            self._evidence(
+                {
+                    "picked": best.strategy.label,
+                    "options": asdict(best.strategy),
+                    "systems": [self._held[0].id, self._held[-1].id, len(self._held)],
+                    "unknowns": int(first.A.getSize()[0]),
+                    "matrices": str(kind) + (", all the same" if uniform else ""),
+                    "trials": [t.record(self._expected) for t in trials],
+                    "left out": left_out,
+                }
+            )
+        solutions = [s if s.converged else self._again(k) for k, s in enumerate(best.solutions)]
+        solutions += [self._again(k) for k in range(len(solutions), len(self._held))]
+        self._release()
+        return solutions
+
+    def _again(self, k: int) -> Solution:
+        """Solve a held system that the best candidate failed on, with the ladder this time."""
+        assert self._chain is not None
+        return [*self._chain.take(self._held[k]), *self._chain.solve()][0]
+
+    def _too_slow(self, strategy: Strategy, uniform: bool, limit: float) -> bool:
+        own = strategy.block > 1 and strategy.direct and not uniform
+        if not own or self._pattern is None:
+            return False
+        return self._pattern.supernodes.operations / FACTOR_SPEED > limit
+
+    def _make(self, strategy: Strategy) -> Chain | BlockChain:
+        trial = replace(strategy, fallback=False)
+        if strategy.block > 1:
+            trial = replace(trial, max_it=TRIAL_IT)
+        arguments = (trial, self._rtol, self._comm, self._dtype, self._prolongations)
+        if strategy.block > 1:
+            return BlockChain(*arguments, pattern=self._pattern)
+        return Chain(*arguments)
+
+    def _try(self, chain: Chain | BlockChain, strategy: Strategy, limit: float) -> _Trial:
+        """Let a candidate solve what is held; blocks twice, as their first time is another."""
+        solutions: list[Solution] = []
+        stopped = False
+        for k, system in enumerate(self._held):
+            solutions += chain.take(system)
+            spent = sum(s.seconds for s in solutions[1:])
+            if k > 1 and spent > HOPELESS * limit * len(self._held):
+                stopped = True
+                break
+        solutions += chain.solve()
+        if strategy.block > 1:
+            again = [s for system in self._held for s in chain.take(system)] + chain.solve()
+            seconds = float(np.mean([s.seconds for s in again]))
+            once = sum(s.seconds for s in solutions) - seconds * len(solutions)
+        else:
+            seconds = float(np.mean([s.seconds for s in solutions[1:] or solutions]))
+            once = solutions[0].seconds - seconds
+        return _Trial(strategy, solutions, seconds, max(once, 0.0), stopped)
+
+    def _release(self) -> None:
+        """Destroy the copies. Collective."""
+        for k, system in enumerate(self._held):
+            if k == 0 or system.A is not self._held[k - 1].A:
+                system.A.destroy()
+            system.b.destroy()
+        self._held, self._source = [], None
+
+    # --- afterwards ---
+
+    def _watched(self, solutions: list[Solution]) -> list[Solution]:
+        """Ask for a new pilot when the present strategy has become slow. Collective."""
+        self._window += solutions
+        if len(self._window) >= max(SYSTEMS, LANES):
+            mean = float(np.mean([s.seconds for s in self._window]))
+            self._slow = self._slow + 1 if mean > SLOWER * self._figure else 0
+            self._window = []
+            if self._slow >= self._patience and self._chain is not None:
+                self._patience *= 2  # a machine that has become slow would ask for ever
+                solutions += self._chain.solve()
+                self._chain.close()
+                self._chain = None
+        return solutions
