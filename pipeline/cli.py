@@ -15,6 +15,7 @@ from pipeline.interrupt import raising
 from pipeline.launch import check_launcher, check_serial_stage, keep_python_signals
 from pipeline.spec import Spec, load_spec
 from pipeline.spec_reference import reference
+from pipeline.systems_command import command as solve_systems
 from storage import DataFolder
 
 app = typer.Typer(
@@ -195,6 +196,9 @@ def families(
     else:
         output.print_families(summaries())
     return ExitCode.OK
+
+
+app.command("solve-systems")(solve_systems)
 
 
 def main(argv: list[str] | None = None) -> Any:

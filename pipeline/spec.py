@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.domains import DomainSpec
 from pipeline.families import BuiltIn
@@ -59,10 +66,10 @@ class StrategySpec(SpecModel):
     recycling: bool | None = Field(
         None, description="Keep the recycled space from sample to sample; default: where it exists."
     )
-    guess: Literal["zero", "previous", "pod", "fischer"] = Field(
+    guess: Literal["zero", "previous", "pod", "fischer", "superposition"] = Field(
         "zero",
         description="Initial guess: the previous solution, or a projection on the last ones (pod; "
-        "fischer where the operator stays the same).",
+        "fischer or superposition where the operator stays the same).",
     )
     reuse: Literal["fresh", "lagged", "frozen"] = Field(
         "fresh", description="Preconditioner: new for each sample, kept while it pays, or for ever."
@@ -77,11 +84,15 @@ class StrategySpec(SpecModel):
     fallback: bool = Field(True, description="On failure: fresh preconditioner, then MUMPS LU.")
 
 
+def _auto_is_none(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
 class SolveSpec(SpecModel):
     """How the systems are solved."""
 
-    strategy: StrategySpec | Literal["auto"] = Field(
-        "auto", description="The solver strategy; auto times candidates on the first samples."
+    strategy: Annotated[StrategySpec | None, BeforeValidator(_auto_is_none)] = Field(
+        None, description="The solver strategy; auto (or null) times candidates on first samples."
     )
     ranks_per_solve: Annotated[int, Field(ge=1)] = Field(
         1, description="MPI ranks that share one system; 1 farms the samples out."

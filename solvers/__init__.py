@@ -10,10 +10,20 @@ import h5py  # noqa: F401  # isort: skip
 import dolfinx_solver  # noqa: F401  # isort: skip
 import petsc4py  # noqa: F401  # isort: skip
 
+from solvers.deflated_cg import DeflatedCG
 from solvers.gcrodr import GCRODR
 from solvers.residual import true_residual
 from solvers.strategy import Strategy
 from solvers.stream import solve_stream
 from solvers.system import Reason, Solution, System
 
-__all__ = ["GCRODR", "Reason", "Solution", "Strategy", "System", "solve_stream", "true_residual"]
+__all__ = [
+    "GCRODR",
+    "DeflatedCG",
+    "Reason",
+    "Solution",
+    "Strategy",
+    "System",
+    "solve_stream",
+    "true_residual",
+]

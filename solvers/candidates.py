@@ -1,6 +1,6 @@
 """The strategies worth trying on a sequence of systems, from what its first matrix shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mpi4py import MPI
@@ -91,6 +91,8 @@ def candidates(
     else:
         found += [direct]
         found += [Strategy("gcrodr", "lu", reuse="lagged"), Strategy("gcrodr", "ilu")]
+    if uniform:
+        found += [replace(s, guess="superposition") for s in found if s.direct and s.block == 1]
     return found, left_out
 
 

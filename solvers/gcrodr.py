@@ -15,8 +15,9 @@ from solvers.recycled_space import RecycledSpace
 
 # CᵀC − I beyond this: C is spoilt; a cycle leaves 1e-7 at most, and the next one corrects it.
 WORN = 1e-5
-# A recycled space is dropped after this many cycles in a row that don't reduce the residual.
-STALLED_CYCLES = 5
+# A space is dropped after this many cycles in a row that don't reduce the residual, the next one
+# after twice as many: on an indefinite matrix a space may take long to grow, and then it pays.
+STALLED_CYCLES = 25
 STALLED = 0.999
 # A recurrence further than this factor below the explicit residual isn't believed any more.
 DRIFT = 2.0
@@ -185,7 +186,7 @@ class GCRODR:
         The correction is added to `basis.t`.
         """
         self._images(run, basis, norm, first)
-        rows, reason, stalled = GramSchmidt(basis), ITERATING, 0
+        rows, reason, stalled, patience = GramSchmidt(basis), ITERATING, 0, STALLED_CYCLES
         while not reason:
             before, steps = self._begin(basis, rows)
             norm, reason = before, run.test(before)
@@ -198,11 +199,11 @@ class GCRODR:
                 break
             self._update(basis, rows, cycle, before)
             stalled = stalled + 1 if norm > STALLED * before else 0
-            if stalled >= STALLED_CYCLES or (cycle.broken and norm > STALLED * before):
+            if stalled >= patience or (cycle.broken and norm > STALLED * before):
                 if self._space.k == 0 or cycle.B.shape[0] == 0:
                     reason = reason or (BREAKDOWN if cycle.broken else ITERATING)
                 self._drop()
-                stalled = 0
+                stalled, patience = 0, 2 * patience
         return reason, norm
 
     def _images(self, run: KSPRun, basis: Basis, norm: float, first: bool) -> None:

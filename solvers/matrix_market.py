@@ -89,7 +89,7 @@ def _numbers(text: bytes) -> NDArray[np.float64]:
     if not text.strip():
         return np.empty(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # NumPy's word for "not a number"
+        warnings.simplefilter("error", DeprecationWarning)  # before 2.5 NumPy only warns of letters
         return np.fromstring(text, sep=" ")  # type: ignore[call-overload, no-any-return]
 
 

@@ -12,6 +12,7 @@ from petsc4py import PETSc
 
 from solvers.deflated_cg import DeflatedCG
 from solvers.gcrodr import GCRODR
+from solvers.hierarchy import free_prolongations
 from solvers.lag import Lag
 from solvers.strategy import Strategy, check_ranks, options
 from solvers.system import Reason, from_petsc
@@ -92,6 +93,8 @@ class Method:
         """
         if self._x is None:
             self._x, self._r, self._b = b.duplicate(), b.duplicate(), b.duplicate()
+            if self.strategy.pc == "mg":
+                self._set_hierarchy(free)
         if self.strategy.ksp in CONTEXTS and not self.strategy.recycles:
             self.ksp.getPythonContext().forget()
         self._renew(A)
@@ -199,20 +202,18 @@ class Method:
             database[name] = value
             self._names.append(prefix + name)
         ksp.setFromOptions()
-        if strategy.pc == "mg":
-            self._set_hierarchy(ksp.getPC())
-
-    def _set_hierarchy(self, pc: PETSc.PC) -> None:
-        """Geometric multigrid: the mesh hierarchy's prolongations, Galerkin coarse operators."""
-        if not len(self._prolongations) or self.comm.size > 1:
+        if strategy.pc == "mg" and (not len(self._prolongations) or self.comm.size > 1):
             raise ValueError(
                 "pc 'mg' needs the prolongations of a mesh hierarchy, on one rank: take a mesh "
                 "with levels > 1, or pc gamg"
             )
-        pc.setMGLevels(len(self._prolongations) + 1)
-        for level, P in enumerate(reversed(self._prolongations), start=1):
-            P = P.tocsr()
-            csr = (P.indptr.astype(np.int32), P.indices.astype(np.int32), P.data)
-            pc.setMGInterpolation(
-                level, PETSc.Mat().createAIJ(P.shape, csr=csr, comm=PETSc.COMM_SELF)
-            )
+
+    def _set_hierarchy(self, free: NDArray[np.bool_] | None) -> None:
+        """Geometric multigrid: the mesh hierarchy's prolongations, Galerkin coarse operators."""
+        pc, found = self.ksp.getPC(), free_prolongations(self._prolongations, free)
+        pc.setMGLevels(len(found) + 1)
+        for level, P in enumerate(reversed(found), start=1):
+            csr: Any = (P.indptr.astype(np.int32), P.indices.astype(np.int32), P.data)
+            transfer = PETSc.Mat().createAIJ(P.shape, csr=csr, comm=PETSc.COMM_SELF)
+            pc.setMGInterpolation(level, transfer)
+            transfer.destroy()  # the PC holds it

@@ -1,6 +1,6 @@
 """The automatic strategy: time candidates on the first systems, take the best, keep watching."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from solvers.block.library import LANES
+from solvers.block.library import LANES, KernelError
 from solvers.block.pattern import Pattern
 from solvers.block_chain import BlockChain
 from solvers.candidates import FACTOR_SPEED, candidates, kind_of
@@ -18,6 +18,7 @@ from solvers.system import Solution, System
 
 __all__ = ["Pilot"]
 
+DIFFERENT: Any = PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN
 SYSTEMS = 16  # a pilot's
 HOPELESS = 1.3  # a candidate is stopped when it has taken this times the best one's whole time
 EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
@@ -157,13 +158,11 @@ class Pilot:
         first = self._held[0]
         kind = kind_of(first.A)
         uniform = len(self._held) > 1 and all(s.A is first.A for s in self._held)
-        if self._comm.size == 1:
-            indptr, indices, _ = first.A.getValuesCSR()
-            if self._pattern is None or not self._pattern.fits(indptr, indices, first.free):
-                self._pattern = Pattern(indptr, indices, first.free)
+        no_blocks = self._analyse(first)
         tried, left_out = candidates(
             kind, uniform, self._comm, self._pattern, bool(len(self._prolongations))
         )
+        left_out += no_blocks
         if self._favourite is not None and self._favourite not in tried:
             tried.append(self._favourite)
         best: _Trial | None = None
@@ -183,7 +182,8 @@ class Pilot:
             else:
                 chain.close()
         if best is None or self._chain is None:  # nothing came through: all that is left is LU
-            best, self._chain = trials[0], Chain(DIRECT, self._rtol, self._comm, self._dtype)
+            best = replace(trials[0], strategy=DIRECT, seconds=np.inf)
+            self._chain = Chain(DIRECT, self._rtol, self._comm, self._dtype)
         self._chain.strategy = replace(self._chain.strategy, fallback=True, max_it=MAX_IT)
         self._figure, self._slow, self._window = best.seconds, 0, []
         if self._evidence is not None:
@@ -202,6 +202,19 @@ class Pilot:
         solutions += [self._again(k) for k in range(len(solutions), len(self._held))]
         self._release()
         return solutions
+
+    def _analyse(self, system: System) -> list[str]:
+        """Set the pattern that blocks need; why there can't be any."""
+        if self._comm.size > 1:
+            return []
+        indptr, indices, _ = system.A.getValuesCSR()
+        if self._pattern is None or not self._pattern.fits(indptr, indices, system.free):
+            try:
+                self._pattern = Pattern(indptr, indices, system.free)
+            except KernelError as error:
+                self._pattern = None
+                return [str(error)]
+        return []
 
     def _again(self, k: int) -> Solution:
         """Solve a held system that the best candidate failed on, with the ladder this time."""
@@ -227,7 +240,7 @@ class Pilot:
         """Let a candidate solve what is held; blocks twice, as their first time is another."""
         solutions: list[Solution] = []
         stopped = False
-        for k, system in enumerate(self._held):
+        for k, system in enumerate(self._in_place()):
             solutions += chain.take(system)
             spent = sum(s.seconds for s in solutions[1:])
             if k > 1 and spent > HOPELESS * limit * len(self._held):
@@ -235,13 +248,35 @@ class Pilot:
                 break
         solutions += chain.solve()
         if strategy.block > 1:
-            again = [s for system in self._held for s in chain.take(system)] + chain.solve()
+            again = [s for system in self._in_place() for s in chain.take(system)]
+            again += chain.solve()
             seconds = float(np.mean([s.seconds for s in again]))
             once = sum(s.seconds for s in solutions) - seconds * len(solutions)
         else:
             seconds = float(np.mean([s.seconds for s in solutions[1:] or solutions]))
             once = solutions[0].seconds - seconds
         return _Trial(strategy, solutions, seconds, max(once, 0.0), stopped)
+
+    def _in_place(self) -> Iterator[System]:
+        """The systems as they came: one Mat, whose values change. Collective.
+
+        PETSc keeps what it can for a Mat that it knows, and a Galerkin product even where it
+        shouldn't, for another Mat of the same pattern.
+        """
+        work: PETSc.Mat | None = None
+        source = None
+        for system in self._held:
+            if work is not None and work.getSizes() != system.A.getSizes():
+                work.destroy()
+                work = None
+            if work is None:
+                work = system.A.duplicate(copy=True)
+            elif system.A is not source:
+                system.A.copy(work, structure=DIFFERENT)
+            source = system.A
+            yield replace(system, A=work)
+        if work is not None:
+            work.destroy()
 
     def _release(self) -> None:
         """Destroy the copies. Collective."""

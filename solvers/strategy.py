@@ -12,7 +12,7 @@ Preconditioner = Literal[
 ]
 Side = Literal["auto", "left", "right"]
 FactorSolver = Literal["mumps", "petsc"]
-Guess = Literal["zero", "previous", "pod", "fischer"]
+Guess = Literal["zero", "previous", "pod", "fischer", "superposition"]
 Reuse = Literal["fresh", "lagged", "frozen"]
 Scaling = Literal["none", "diagonal"]
 Block = Literal[1, 16]
@@ -40,7 +40,8 @@ class Strategy:
         restart: m of gcrodr, gmres, fgmres.
         recycle: k of gcrodr.
         guess: Start from zero, from the previous solution, or from a projection on the last ten
-            solutions: "pod" for operators that change, "fischer" for one that doesn't (KSPGuess).
+            solutions: "pod" for operators that change, "fischer" for one that doesn't (KSPGuess);
+            "superposition" of earlier solutions, taken as it is where it is good enough.
         reuse: "fresh" sets the preconditioner up for each new matrix; "lagged" keeps it until a
             solve fails or the time lost with it reaches the time of a set-up (`solvers.lag`);
             "frozen" keeps the first one, of the block's mean operator where there are blocks.
@@ -76,7 +77,7 @@ class Strategy:
         for name, kind in _CHOICES.items():
             value, allowed = getattr(self, name), get_args(kind)
             if value not in allowed:
-                yield f"{name} is {value!r}: take one of {', '.join(allowed)}"
+                yield f"{name} is {value!r}: take one of {', '.join(map(str, allowed))}"
         if self.ksp == "preonly" and self.pc not in _DIRECT:
             yield f"ksp 'preonly' with pc {self.pc!r}: a direct solve needs pc cholesky or lu"
         if self.ksp == "preonly" and self.reuse != "fresh":
@@ -98,7 +99,7 @@ class Strategy:
             yield f"max_it is {self.max_it}: take at least 1"
         if self.block == 1 and self.scaling != "none":
             yield f"scaling {self.scaling!r} with block 1: only blocks are scaled"
-        if self.block > 1:
+        if self.block in get_args(Block)[1:]:
             yield from self._block_mistakes()
 
     def _block_mistakes(self) -> Iterator[str]:
@@ -194,6 +195,8 @@ def options(strategy: Strategy, ranks: int) -> dict[str, str]:
             found["pc_factor_mat_ordering_type"] = "nd"
     if pc == "mg":
         found |= {"pc_mg_galerkin": "both", "mg_levels_pc_type": "sor"}
+        # Chebyshev's eigenvalue estimates would be those of the first matrix
+        found |= {"mg_levels_ksp_type": "richardson", "mg_levels_ksp_max_it": "1"}
     if pc == "icc":
         found[f"{sub}pc_factor_shift_type"] = "positive_definite"
     found |= _GUESSES.get(strategy.guess, {})

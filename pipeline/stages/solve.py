@@ -1,20 +1,18 @@
 """Stage `solve`: chains of batches on groups of MPI ranks, one shard a batch."""
 
-import time
 from contextlib import closing
 from itertools import chain as chain_
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.chains import Batch, missing_batches, split_chains
 from pipeline.collective import on_root, together
+from pipeline.counter import Counter
 from pipeline.dataset_folder import data_folder
 from pipeline.in_flight import InFlight
 from pipeline.interrupt import StopFlag, interrupted, stoppable
-from pipeline.progress import Task, progress
+from pipeline.progress import progress
 from pipeline.shard_buffer import ShardBuffer
 from pipeline.spec import Spec, data_key
 from pipeline.spec_errors import SpecError
@@ -60,7 +58,7 @@ def solve(
         chains = split_chains(batches, groups)
         total = sum(len(batch.ids) for batch in batches)
         with progress("solve", total, quiet or comm.rank > 0) as task:
-            counter = _Counter(comm, task)
+            counter = Counter(comm, task)
             if mine != MPI.COMM_NULL:
                 _solve_chain(spec, data_folder(spec, root), chains[group], mine, stop, counter)
                 mine.Free()
@@ -97,7 +95,7 @@ def strategy_of(spec: Spec, ranks: int) -> Any:
         SpecError: The combination is impossible.
     """
     asked = spec.solve.strategy
-    return asked if asked == "auto" else _checked(asked.model_dump(), ranks)
+    return "auto" if asked is None else _checked(asked.model_dump(), ranks)
 
 
 def _checked(options: dict[str, Any], ranks: int) -> Any:
@@ -165,52 +163,3 @@ def _solve_chain(
                         buffer.commit(batch)
                         batch = next(batches, batch)
                     counter.add(not outcome.converged)
-
-
-class _Counter:
-    """Counts solved samples over all groups: their roots send, rank 0 shows."""
-
-    TAG = 7
-
-    def __init__(self, comm: Any, task: Task) -> None:
-        self._comm, self._task = comm, task
-        self._done = self._failed = 0
-        self._unsent = np.zeros(2, dtype=np.int64)
-        self._last = time.monotonic()
-
-    def add(self, failed: bool) -> None:
-        """Count one sample of this rank's group. Not collective."""
-        self._unsent += (1, int(failed))
-        if time.monotonic() - self._last > 0.2:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._last = time.monotonic()
-        if self._comm.rank == 0:
-            self._count(self._unsent)
-            self._receive()
-        elif self._unsent.any():
-            self._comm.send(self._unsent.copy(), dest=0, tag=self.TAG)
-        self._unsent[:] = 0
-
-    def _receive(self) -> None:
-        from mpi4py import MPI
-
-        while self._comm.iprobe(source=MPI.ANY_SOURCE, tag=self.TAG):
-            self._count(self._comm.recv(source=MPI.ANY_SOURCE, tag=self.TAG))
-
-    def _count(self, numbers: NDArray[np.int64]) -> None:
-        self._done += int(numbers[0])
-        self._failed += int(numbers[1])
-        self._task(self._done, f"{self._failed} failed" if self._failed else "")
-
-    def wait(self) -> None:
-        """Wait for all ranks; rank 0 goes on showing the others' progress. Collective."""
-        self._flush()
-        request = self._comm.Ibarrier()
-        while not request.Test():
-            if self._comm.rank == 0:
-                self._receive()
-            time.sleep(0.005)
-        if self._comm.rank == 0:
-            self._receive()

@@ -1,9 +1,10 @@
 """Systems of one pattern, side by side."""
 
+import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from solvers.block.library import LANES, aligned, call
 from solvers.block.pattern import Pattern
@@ -16,7 +17,9 @@ Array = NDArray[np.float64]
 class Block:
     """Up to LANES systems A_s x_s = b_s over one pattern, their numbers interleaved.
 
-    Constrained dofs are left out: their x is b, and b is lifted.
+    Constrained dofs are left out: their x is b, and b is lifted. Each lane's matrix and right-hand
+    side are divided by powers of two that bring them near 1: that rounds nothing, and single
+    precision can't overflow, whatever the units. What is said below of A, b and x is said of those.
 
     Attributes:
         pattern: The pattern.
@@ -26,6 +29,7 @@ class Block:
         scale: (n, LANES), S of the scaled systems (S A S) (S⁻¹ x) = S b.
         residual: (n, LANES) S (b − A x) in single precision.
         target: (LANES,) what ‖b − A x‖ has to come down to.
+        units: (2, LANES) what the matrices and the right-hand sides were divided by.
         uniform: Whether all lanes have one operator.
         changed: Whether an operator came in that a method hasn't seen; the method unsets it.
     """
@@ -39,34 +43,41 @@ class Block:
         self.b, self.x, self.scale = (aligned((pattern.n, LANES), np.float64) for _ in range(3))
         self.scale[:] = 1.0
         self.residual = aligned((pattern.n, LANES), np.float32)
-        self.target = np.ones(LANES)
+        self.target, self.units = np.ones(LANES), np.ones((2, LANES))
         self.uniform = self.changed = False
         self._last = 0
 
-    def put(self, values: Array | None, b: Array, target: float) -> None:
+    def put(self, values: Array | None, b: Array, norm: float, rtol: float) -> None:
         """Take the next system.
 
         Args:
             values: CSR values of the full matrix; None if it is that of the last `put`.
             b: (full,) right-hand side.
-            target: What ‖b − A x‖ over the free dofs has to come down to.
+            norm: ‖b‖ over the free dofs; 1 if that is zero.
+            rtol: What ‖b − A x‖ over the free dofs has to come down to, relative to `norm`.
         """
         lane = self.count
         if values is None and not self.uniform:
-            values = self._values[lane - 1 if lane else self._last, :-1]
+            values = self.system(lane - 1 if lane else self._last)[0]
         if values is not None:
             if self.uniform and lane > 0:
                 self._values[1:lane] = self._values[0]
             self.uniform = lane == 0
-            self._values[lane, :-1] = values
+            self.units[0, lane] = _power(_size(values, self.pattern.full))
+            np.divide(values, self.units[0, lane], out=self._values[lane, :-1])
             self.changed = True
-        self._b[lane] = b
-        self.target[lane] = target
+        if self.uniform:
+            self.units[0] = self.units[0, 0]
+        self.units[1, lane] = _power(norm)
+        np.divide(b, self.units[1, lane], out=self._b[lane])
+        self.target[lane] = rtol * norm / self.units[1, lane]
         self.count, self._last = lane + 1, lane
 
     def system(self, lane: int) -> tuple[Array, Array]:
-        """Return CSR values and right-hand side of one lane."""
-        return self._values[0 if self.uniform else lane, :-1], self._b[lane]
+        """Return CSR values and right-hand side of one lane, in their own units."""
+        of_matrix, of_b = self.units[:, lane]
+        values = self._values[0 if self.uniform else lane, :-1]
+        return values * of_matrix, self._b[lane] * of_b
 
     def clear(self) -> None:
         """Make room for the next systems."""
@@ -76,6 +87,7 @@ class Block:
         """Bring what was put into the lanes; x ← 0."""
         pattern, count = self.pattern, self.count
         self._b[count:], self.target[count:] = self._b[0], self.target[0]
+        self.units[:, count:] = self.units[:, :1]
         if self.uniform and self.changed:
             self.values[:] = self._values[0, pattern.take][:, None]
         elif self.changed:
@@ -86,11 +98,18 @@ class Block:
         self.x[:] = 0.0
 
     def solutions(self) -> Array:
-        """Return (LANES, full) solutions, b where constrained."""
-        found = self._b.copy()
+        """Return (LANES, full) solutions in their own units, b where constrained."""
+        found = self._b * self.units[1][:, None]
         pattern = self.pattern
-        call("separate", pattern.n, pattern.dofs, pattern.full, self.x, found)
+        x = self.x * (self.units[1] / self.units[0])
+        call("separate", pattern.n, pattern.dofs, pattern.full, x, found)
         return found
+
+    def round(self, dtype: DTypeLike) -> Array:
+        """X ← x as it will be stored; return the (LANES,) norms of b − A x."""
+        unit = self.units[1] / self.units[0]
+        self.x[:] = (self.x * unit).astype(dtype) / unit
+        return self.refresh()
 
     def refresh(self) -> Array:
         """Compute b − A x in double, S (b − A x) into `residual`; return the (LANES,) norms."""
@@ -100,8 +119,22 @@ class Block:
              self.residual, squares)  # fmt: skip
         return np.sqrt(squares)
 
-    def correct(self, y: Any, lanes: NDArray[np.bool_] | float = 1.0) -> None:
+    def correct(self, y: Any, lanes: NDArray[Any] | float = 1.0) -> None:
         """X += c S y with c = `lanes` for each lane; y ← 0."""
         c = aligned((LANES,), np.float64)
         c[:] = lanes
         call("correct", self.pattern.n, c, self.scale, y, self.x)
+
+
+def _size(values: Array, n: int) -> float:
+    """The root mean square of the rows' norms; the largest entry where that leaves the range."""
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(values @ values)
+    if 0.0 < square < math.inf:
+        return math.sqrt(square / n)
+    return float(np.abs(values).max(initial=0.0))
+
+
+def _power(size: float) -> float:
+    """A power of two near a size; 1 for zero and what isn't finite."""
+    return math.ldexp(1.0, min(max(math.frexp(size)[1], -1000), 1000))

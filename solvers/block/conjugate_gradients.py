@@ -14,8 +14,13 @@ __all__ = ["ConjugateGradients", "Outcome"]
 Floats = NDArray[np.float32]
 # The residual is computed anew, in double, each time the recurrence has fallen by this.
 RELIABLE = 3e-3
+# … or after so many iterations without: a plateau that long is dearer than a direct solve …
+PATIENCE = 250
 # … and a lane that an update finds above this share of the one before is given up.
 STALLED = 0.7
+# A lane rests until then where its recurrence is so far below what it has to reach: it would run
+# into the smallest numbers of single precision while it waits for others.
+ENOUGH = 1e-3
 
 
 @dataclass
@@ -60,7 +65,7 @@ class ConjugateGradients:
         n, r, y = block.pattern.n, block.residual, self._y
         norms = block.refresh()
         iterations = np.ones(LANES, dtype=np.int64)
-        indefinite = np.zeros(LANES, dtype=bool)
+        indefinite, resting, since = np.zeros(LANES, dtype=bool), np.zeros(LANES, dtype=bool), 0
         scaled = self._dot(n, r, r)
         active = (norms > block.target) & np.isfinite(norms) & (scaled > 0)
         ratio, rz_before = norms / np.sqrt(np.where(scaled > 0, scaled, 1.0)), np.zeros(LANES)
@@ -79,15 +84,20 @@ class ConjugateGradients:
                 pq = np.empty(LANES)
                 p = block.pattern
                 call("product", n, p.ptr, p.idx, values, self._p, self._q, pq)
-                iterations += active
-                indefinite |= active & ((pq <= 0) | (rz <= 0))
-                active &= np.isfinite(pq) & np.isfinite(rz) & ~indefinite
-                alpha, rr = self._lanes(active, rz / pq), np.empty(LANES)
+                going = active & ~resting
+                iterations += going
+                indefinite |= going & ((pq <= 0) | (rz <= 0))
+                active &= resting | (np.isfinite(pq) & np.isfinite(rz) & ~indefinite)
+                alpha, rr = self._lanes(active & ~resting, rz / pq), np.empty(LANES)
                 call("step", n, alpha, self._p, self._q, y, r, rr)
                 estimate = ratio * np.sqrt(rr)
                 wanted = np.maximum(0.9 * block.target, RELIABLE * norms)
-                if np.all((estimate <= wanted) | ~active):
-                    before = norms
+                resting |= active & (estimate <= ENOUGH * wanted)
+                since += 1
+                if np.all((estimate <= wanted) | ~active) or since == PATIENCE:
+                    before, since = norms, 0
+                    rz_before[resting] = 0.0  # their directions have gone on without them
+                    resting[:] = False
                     block.correct(y)
                     norms = block.refresh()
                     iterations += active

@@ -33,6 +33,8 @@ _FLAGS = (
     "-fno-signed-zeros -fassociative-math -freciprocal-math"
 )
 
+_CURE = "install a C compiler, set CC, or take a strategy with block 1"
+
 
 class KernelError(RuntimeError):
     """The kernels can't be compiled here."""
@@ -73,12 +75,12 @@ def _compile(command: list[str], library: Path) -> None:
                 [*command, "-o", str(made)], capture_output=True, text=True, check=False
             )
             if done.returncode:
-                raise KernelError(f"{shlex.join(command)} failed: {done.stderr.strip()[:500]}")
+                said = done.stderr.strip()[:500] or f"exit code {done.returncode}"
+                raise KernelError(f"{shlex.join(command)} failed: {said}; {_CURE}")
             made.replace(library)
     except OSError as error:
         raise KernelError(
-            f"the kernels of solvers/block can't be compiled: {error}; install a C compiler, set "
-            "CC, or take a strategy with block 1"
+            f"the kernels of solvers/block can't be compiled: {error}; {_CURE}"
         ) from None
 
 

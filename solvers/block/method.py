@@ -83,6 +83,8 @@ class BlockMethod:
         start = time.perf_counter()
         outcome = self._cg.solve(block, values, self._preconditioner.solve, self.strategy.max_it)
         self._lag.solved(time.perf_counter() - start)
+        if not (outcome.norms <= block.target)[: block.count].any():
+            self._preconditioner = None  # it is no good, and fails too fast to become stale
         return outcome
 
     def _set_up(self, values: Floats) -> None:

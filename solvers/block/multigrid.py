@@ -12,6 +12,7 @@ from petsc4py import PETSc
 from solvers.block.factor import Factor
 from solvers.block.library import LANES, aligned, call
 from solvers.block.pattern import Pattern
+from solvers.hierarchy import free_prolongations
 
 __all__ = ["Multigrid"]
 
@@ -44,9 +45,11 @@ class Multigrid:
         Args:
             pattern: The pattern.
             prolongations: CSR matrices from each level's dofs to those of the next finer one, the
-                finest first, in the numbering of the full systems; () for smoothed aggregation.
+                finest first, in the numbering of the full systems; () for smoothed aggregation,
+                which also stands in where they are made for systems of another size.
         """
-        self._pattern, self._given = pattern, list(prolongations)
+        fits = len(prolongations) and prolongations[0].shape[0] == pattern.full
+        self._pattern, self._given = pattern, list(prolongations) if fits else []
         self._levels: list[_Level] = []
 
     def compute(self, values: Floats) -> None:
@@ -88,16 +91,8 @@ class Multigrid:
     def _prolongations(self, A: Any) -> list[Any]:
         if not self._given:
             return _aggregation(A)
-        found: list[Any] = []
-        order: NDArray[Any] = self._pattern.dofs
-        for P in self._given:
-            P = sp.csr_matrix(P)[order]
-            used = np.flatnonzero(np.diff(P.tocsc().indptr))
-            found.append(P[:, used])
-            order = used
-            if len(order) <= COARSEST:
-                break
-        return found
+        found = free_prolongations(self._given, self._pattern.free)
+        return [found[0][self._pattern.dofs], *found[1:]] if found else []
 
 
 def _level(A: Any, P: Any) -> _Level:

@@ -37,28 +37,21 @@ def refine(block: Block, apply: Apply) -> Outcome:
             z = aligned(block.residual.shape, np.float32) if not z.size else z
             z[:] = block.residual
             apply(z)
+            z[:, ~np.isfinite(_squares(z))] = 0.0  # of a singular lane; 0 · NaN would spoil its x
             step = z.copy()
             block.correct(z, active)
             before, norms = norms, block.refresh()
             iterations += active
             worse = active & ~(norms < before)
             if worse.any():
-                step[:, ~np.isfinite(step).all(axis=0)] = 0.0
-                _take_back(block, step, worse, active)
+                block.correct(step, np.where(worse, -1.0, 0.0))
+                block.refresh()
                 norms = np.where(worse, before, norms)
             slow = active & ~(norms <= CONTRACTION * before) & (norms > block.target)
             active &= norms > block.target
             if slow.any():
                 return _gcr(block, apply, iterations, slow | active)
     return Outcome(norms, iterations, np.zeros(LANES, dtype=bool))
-
-
-def _take_back(block: Block, step: NDArray, worse: NDArray, active: NDArray) -> None:
-    """Undo the last correction of some lanes."""
-    lost = worse & ~np.isfinite(block.x).all(axis=0)
-    block.x[:, lost] = 0.0
-    block.correct(step, -1.0 * (worse & active & ~lost))
-    block.refresh()
 
 
 def _gcr(block: Block, apply: Apply, iterations: NDArray, active: NDArray) -> Outcome:
@@ -76,7 +69,7 @@ def _gcr(block: Block, apply: Apply, iterations: NDArray, active: NDArray) -> Ou
             break
         call("narrow", n, r, z32)
         apply(z32)
-        z32[:, ~np.isfinite(z32).all(axis=0)] = 0.0
+        z32[:, ~np.isfinite(_squares(z32))] = 0.0
         z, q = aligned((n, LANES), np.float64), aligned((n, LANES), np.float64)
         call("widen", n, z32, z)
         call("product_wide", n, pattern.ptr, pattern.idx, block.values, z, q)
@@ -96,6 +89,12 @@ def _gcr(block: Block, apply: Apply, iterations: NDArray, active: NDArray) -> Ou
         before, norms = norms, np.sqrt(_dot(n, r, r))
         active &= (norms > 0.9 * block.target) & (norms <= 0.999 * before)
     return Outcome(block.refresh(), iterations, np.zeros(LANES, dtype=bool))
+
+
+def _squares(z: NDArray[np.float32]) -> Array:
+    found = np.empty(LANES)
+    call("dot", len(z), z, z, found)
+    return found
 
 
 def _dot(n: int, a: Array, b: Array) -> Array:

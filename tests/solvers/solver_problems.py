@@ -28,6 +28,53 @@ def diffusion(nx, seed=0, contrast=1.0, skew=0.1, shift=0.0):
     return sp.csr_matrix((values, (rows, columns)), shape=(nx * nx, nx * nx))
 
 
+KINDS = [
+    "general",
+    "symmetric",
+    "jumps",
+    "near-singular",
+    "singular",
+    "skew",
+    "banded",
+    "scaled",
+    "repeat",
+]
+"""What `random_matrix` makes; "repeat" stands for the matrix before, once more."""
+
+
+def random_matrix(rng, n, kind):
+    """A sparse indefinite matrix of one of several unpleasant kinds."""
+    matrix = sp.random(n, n, density=0.2, rng=rng).toarray() - 0.1
+    matrix += np.diag(rng.choice([-1.0, 1.0], n) * (1 + rng.random(n)) * 2)
+    if kind == "symmetric":
+        matrix = matrix + matrix.T
+    elif kind == "jumps":
+        matrix *= 10.0 ** rng.integers(-6, 7, (n, 1))
+    elif kind == "near-singular":
+        matrix[-1] = matrix[0] * (1 + 1e-9) + 1e-9 * matrix[-1]
+    elif kind == "singular":
+        matrix[-1] = matrix[0]
+    elif kind == "skew":
+        matrix = matrix - matrix.T + 0.1 * np.eye(n)
+    elif kind == "banded":
+        matrix = np.triu(np.tril(matrix, 1), -1)
+    elif kind == "scaled":
+        matrix *= 10.0 ** rng.integers(-9, 10)
+    return sp.csr_matrix(matrix)
+
+
+def definite_matrix(rng, n, kind):
+    """A non-symmetric matrix with A + Aᵀ > 0 of condition 10, on which no GMRES(m) stagnates."""
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    K = rng.standard_normal((n, n)) / np.sqrt(n)
+    if kind == "pairs":  # 2 × 2 rotations: all eigenvalues are complex
+        K = np.kron(np.eye(n // 2 + 1), [[0.0, 10.0], [-10.0, 0.0]])[:n, :n]
+    matrix = Q * rng.uniform(1.0, 10.0, n) @ Q.T + (K - K.T)
+    if kind == "scaled":
+        matrix *= 10.0 ** rng.integers(-9, 10)
+    return sp.csr_matrix(matrix)
+
+
 def to_petsc(matrix, comm=MPI.COMM_SELF):
     """A PETSc AIJ matrix with the same entries on a communicator."""
     matrix = sp.csr_matrix(matrix, dtype=float)

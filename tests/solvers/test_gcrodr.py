@@ -108,6 +108,18 @@ def test_unchanged_operator_keeps_images():
     assert ksp.getConvergenceHistory()[0] == ksp.getConvergenceHistory()[7]  # the k of A·U
 
 
+def test_tolerance_refers_to_the_residual_before_projection():
+    """Most of b lies in C: what is left after the first projection isn't the new reference."""
+    A = to_petsc(diffusion(25))
+    ksp = ksp_gcrodr(A, context := GCRODR(20, 8), rtol=1e-4)
+    solve(ksp, vector(A, RNG(0).standard_normal(625)))
+    b = 100.0 * context._basis.W[0] + 1e-2 * RNG(1).standard_normal(625)
+    solve(ksp, vector(A, b))
+    history = ksp.getConvergenceHistory()
+    assert history[0] == pytest.approx(np.linalg.norm(b))
+    assert 1e-5 * history[0] < history[-1] <= 1e-4 * history[0]
+
+
 SEQUENCES = {
     "drift": [diffusion(24, seed=0, contrast=1.0 + 0.02 * i) for i in range(6)],
     "repeated": [diffusion(24, seed=1)] * 4,

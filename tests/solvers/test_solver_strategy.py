@@ -20,9 +20,11 @@ from solvers.strategy import check_ranks, options
         ({"ksp": "fgmres", "side": "left"}, "right side only"),
         ({"ksp": "gmres", "recycling": True}, "only gcrodr"),
         ({"restart": 20, "recycle": 19}, "recycle=19"),
-        ({"block": 4}, "block is 4"),
+        ({"block": 4}, "block is 4: take one of 1, 16"),
         ({"max_it": 0}, "max_it is 0"),
-        ({"lag_factor": 0.5}, "lag_factor"),
+        ({"scaling": "diagonal"}, "only blocks are scaled"),
+        ({"ksp": "gmres", "pc": "ilu", "block": 16}, "blocks have preonly"),
+        ({"ksp": "preonly", "pc": "lu", "block": 16, "guess": "pod"}, "start from zero"),
     ],
 )
 def test_mistakes_are_named(values, words):
@@ -31,8 +33,8 @@ def test_mistakes_are_named(values, words):
 
 
 def test_all_mistakes_at_once():
-    with pytest.raises(ValueError, match="pc is 'amg'.*block is 2"):
-        Strategy(pc="amg", block=2)
+    with pytest.raises(ValueError, match="pc is 'amg'.*max_it is 0"):
+        Strategy(pc="amg", max_it=0)
 
 
 def test_serial_preconditioners_on_several_ranks():
