@@ -281,18 +281,25 @@ class Problem:
         self._before.x.array[:] = self.w.x.array
 
     def state(self) -> Any:
-        """Return what a solve in steps has reached: w, the solution before, time, dt, load."""
-        q = self.q
+        """Return what a solve in steps has reached: w, the solution before, time, load, matrix."""
+        q, values = self.q, None
         constants = (float(q.time.value), float(q.dt.value), float(q.load.value))
-        return self.w.x.array.copy(), self._before.x.array.copy(), constants
+        varies = any(self._touches_matrix(name) for name in self._data.terminals)
+        if varies and self.linear and self._fresh_matrix and self._shared is not None:
+            values = self._shared.values.copy()  # cheaper than to assemble it again
+        return self.w.x.array.copy(), self._before.x.array.copy(), constants, values
 
     def restore(self, state: Any) -> None:
         """Go on from a state; the data are to be set before. Collective."""
-        w, before, (time, dt, load) = state
+        w, before, (time, dt, load), values = state
         self.w.x.array[:] = w
         self._before.x.array[:] = before
         self.set_time(time, dt)
         self.set_load(load)
+        if values is not None and self._shared is not None and not self._fresh_matrix:
+            self._shared.values[:] = values
+            self._shared.renew()
+            self._fresh_matrix = True
 
     # --- assembly ---
 

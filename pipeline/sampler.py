@@ -1,11 +1,14 @@
 """The random inputs of single samples."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.features import WHOLE, FieldFeatures
 from pipeline.inputs import FileSamples, P1Tables, Where, design, is_field_law
+from pipeline.ordering.sketch import PILOT
 from pipeline.problem import input_fields, laws, sample_rng
 from pipeline.spec import Spec
 from pipeline.spec_errors import SpecError
@@ -40,6 +43,8 @@ class Sampler:
         self._points = _dof_points(spaces, "displacement") if self._morph else None
         fields = {f.name for f in input_fields(spec)}
         self._samplers: dict[str, Any] = {}
+        self._lengths: dict[str, int] = {}  # of fields
+        self._sketches: dict[tuple[str, int], FieldFeatures] = {}
         for symbol, q in laws(spec).items():
             column = f"inputs/{symbol}" if symbol in fields else f"parameters/{symbol}"
             law: Any = q.value
@@ -49,6 +54,8 @@ class Sampler:
                 )
             where = _where(spaces, symbol) if is_field_law(law) else None
             self._samplers[column] = law.at(where) if where is not None else law.sampler()
+            if where is not None:
+                self._lengths[column] = len(where.points)
         sizes = [s.uniforms for s in self._samplers.values()]
         sizes += [len(self._morph.names)] if self._morph else []
         self._cuts = np.cumsum([0, *sizes])
@@ -71,7 +78,10 @@ class Sampler:
     def features(self, i: int, count: int) -> Array:
         """Return at most `count` numbers whose distances say how similar samples are.
 
-        Those of several random inputs stand side by side, each in units of its own scatter.
+        Of a field with at most 20,000 dofs they are the leading principal coordinates of its
+        values, found from the first 256 samples: distances are those of the full fields in the
+        Frobenius norm, up to what is left out. A larger one's are those of its law. Those of
+        several random inputs stand side by side, each in units of its own scatter.
         """
         parts = self._parts(i, count)
         if len(parts) == 1:
@@ -88,10 +98,30 @@ class Sampler:
         kinds = len(latent) + (self._morph is not None)
         share = max(1, count // max(1, kinds))
         parts = [
-            np.atleast_1d(sampler.features(value, share))
-            for sampler, value in zip(self._samplers.values(), latent, strict=True)
+            self._part(column, value, share)
+            for column, value in zip(self._samplers, latent, strict=True)
         ]
         return [*parts, moved] if self._morph is not None else parts
+
+    def _part(self, column: str, latent: Any, share: int) -> Array:
+        """The features of one random input."""
+        sampler = self._samplers[column]
+        if not 0 < self._lengths.get(column, 0) <= WHOLE:
+            return np.atleast_1d(sampler.features(latent, share))
+        if (column, share) not in self._sketches:
+            found = FieldFeatures(self._pilot(column), self._lengths[column], share)
+            self._sketches[column, share] = found
+        return self._sketches[column, share](self._values(column, latent))
+
+    def _pilot(self, column: str) -> Iterator[Array]:
+        """The values of a field in the first samples."""
+        place = list(self._samplers).index(column)
+        for j in range(min(PILOT, self._samples)):
+            yield self._values(column, self._draw(j)[0][place])
+
+    def _values(self, column: str, latent: Any) -> Array:
+        with np.errstate(all="ignore"):  # the solve stage says what can't be solved for
+            return np.asarray(self._samplers[column].evaluate(latent), dtype=float)
 
     def _draw(self, i: int) -> tuple[list[Any], Array]:
         rng, point = sample_rng(self._seed, i), self._design(i)

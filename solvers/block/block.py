@@ -44,7 +44,7 @@ class Block:
         self.scale[:] = 1.0
         self.residual = aligned((pattern.n, LANES), np.float32)
         self.target, self.units = np.ones(LANES), np.ones((2, LANES))
-        self.uniform = self.changed = False
+        self.uniform = self._uniform_before = self.changed = False
         self._last = 0
 
     def put(self, values: Array | None, b: Array, norm: float, rtol: float) -> None:
@@ -63,9 +63,12 @@ class Block:
             if self.uniform and lane > 0:
                 self._values[1:lane] = self._values[0]
             self.uniform = lane == 0
-            self.units[0, lane] = _power(_size(values, self.pattern.full))
-            np.divide(values, self.units[0, lane], out=self._values[lane, :-1])
-            self.changed = True
+            unit = _power(_size(values, self.pattern.full))
+            values = values / unit
+            # time steps of the same samples come back to the same lanes
+            if unit != self.units[0, lane] or not np.array_equal(values, self._values[lane, :-1]):
+                self.units[0, lane], self._values[lane, :-1] = unit, values
+                self.changed = True
         if self.uniform:
             self.units[0] = self.units[0, 0]
         self.units[1, lane] = _power(norm)
@@ -88,6 +91,8 @@ class Block:
         pattern, count = self.pattern, self.count
         self._b[count:], self.target[count:] = self._b[0], self.target[0]
         self.units[:, count:] = self.units[:, :1]
+        self.changed |= self.uniform is not self._uniform_before
+        self._uniform_before = self.uniform
         if self.uniform and self.changed:
             self.values[:] = self._values[0, pattern.take][:, None]
         elif self.changed:

@@ -88,7 +88,7 @@ class BlockMethod:
         return outcome
 
     def _set_up(self, values: Floats) -> None:
-        centre = values[:, : self._block.count].mean(axis=1)
+        centre = self._centre(values)
         if self._preconditioner is None:
             pattern = self._block.pattern
             if self.strategy.pc == "cholesky":
@@ -96,6 +96,13 @@ class BlockMethod:
             else:
                 self._preconditioner = Multigrid(pattern, self._prolongations)
         self._preconditioner.compute(centre)
+
+    def _centre(self, values: Floats) -> Floats:
+        """The mean over the lanes that could be positive definite; over all if none could."""
+        values = values[:, : self._block.count]
+        sound = np.isfinite(values).all(axis=0)
+        sound &= (values[self._block.pattern.diagonal] > 0).all(axis=0)
+        return (values[:, sound] if sound.any() else values).mean(axis=1)
 
     def _single(self) -> Floats:
         if self._values is None:

@@ -29,7 +29,7 @@ def refine(block: Block, apply: Apply) -> Outcome:
     norms = block.refresh()
     iterations = np.zeros(LANES, dtype=np.int64)
     z = np.empty(0, np.float32)
-    active = norms > block.target
+    active, slow = norms > block.target, np.zeros(LANES, dtype=bool)
     with np.errstate(all="ignore"):
         for _ in range(SWEEPS):
             if not active.any():
@@ -47,10 +47,10 @@ def refine(block: Block, apply: Apply) -> Outcome:
                 block.correct(step, np.where(worse, -1.0, 0.0))
                 block.refresh()
                 norms = np.where(worse, before, norms)
-            slow = active & ~(norms <= CONTRACTION * before) & (norms > block.target)
-            active &= norms > block.target
-            if slow.any():
-                return _gcr(block, apply, iterations, slow | active)
+            slow |= active & ~(norms <= CONTRACTION * before) & (norms > block.target)
+            active &= (norms > block.target) & ~slow
+        if slow.any():
+            return _gcr(block, apply, iterations, slow)
     return Outcome(norms, iterations, np.zeros(LANES, dtype=bool))
 
 
