@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from solvers.block.pattern import Pattern
 from solvers.block_chain import BlockChain
 from solvers.candidates import FACTOR_SPEED, candidates, kind_of
 from solvers.chain import DIRECT, Chain
-from solvers.strategy import Strategy
+from solvers.strategy import Strategy, check_ranks
 from solvers.system import Solution, System
 
 __all__ = ["Pilot"]
@@ -164,7 +165,11 @@ class Pilot:
         )
         left_out += no_blocks
         if self._favourite is not None and self._favourite not in tried:
-            tried.append(self._favourite)
+            try:
+                check_ranks(self._favourite, self._comm.size)
+                tried.append(self._favourite)
+            except ValueError as error:
+                left_out.append(str(error))
         best: _Trial | None = None
         trials = []
         for strategy in tried:
@@ -240,7 +245,8 @@ class Pilot:
         """Let a candidate solve what is held; blocks twice, as their first time is another."""
         solutions: list[Solution] = []
         stopped = False
-        for k, system in enumerate(self._in_place()):
+        systems = self._in_place(times=2 if strategy.block > 1 else 1)
+        for k, system in enumerate(islice(systems, len(self._held))):
             solutions += chain.take(system)
             spent = sum(s.seconds for s in solutions[1:])
             if k > 1 and spent > HOPELESS * limit * len(self._held):
@@ -248,7 +254,7 @@ class Pilot:
                 break
         solutions += chain.solve()
         if strategy.block > 1:
-            again = [s for system in self._in_place() for s in chain.take(system)]
+            again = [s for system in systems for s in chain.take(system)]
             again += chain.solve()
             seconds = float(np.mean([s.seconds for s in again]))
             once = sum(s.seconds for s in solutions) - seconds * len(solutions)
@@ -257,15 +263,15 @@ class Pilot:
             once = solutions[0].seconds - seconds
         return _Trial(strategy, solutions, seconds, max(once, 0.0), stopped)
 
-    def _in_place(self) -> Iterator[System]:
-        """The systems as they came: one Mat, whose values change. Collective.
+    def _in_place(self, times: int) -> Iterator[System]:
+        """The systems as they came, so many times: one Mat, whose values change. Collective.
 
         PETSc keeps what it can for a Mat that it knows, and a Galerkin product even where it
         shouldn't, for another Mat of the same pattern.
         """
         work: PETSc.Mat | None = None
         source = None
-        for system in self._held:
+        for system in self._held * times:
             if work is not None and work.getSizes() != system.A.getSizes():
                 work.destroy()
                 work = None

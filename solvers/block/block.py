@@ -46,6 +46,8 @@ class Block:
         self.target, self.units = np.ones(LANES), np.ones((2, LANES))
         self.uniform = self._uniform_before = self.changed = False
         self._last = 0
+        given = pattern.take[pattern.diagonal]
+        self._diagonal = given[given < pattern.entries]
 
     def put(self, values: Array | None, b: Array, norm: float, rtol: float) -> None:
         """Take the next system.
@@ -63,7 +65,7 @@ class Block:
             if self.uniform and lane > 0:
                 self._values[1:lane] = self._values[0]
             self.uniform = lane == 0
-            unit = _power(_size(values, self.pattern.full))
+            unit = _power(self._size(values))
             values = values / unit
             # time steps of the same samples come back to the same lanes
             if unit != self.units[0, lane] or not np.array_equal(values, self._values[lane, :-1]):
@@ -75,6 +77,17 @@ class Block:
         np.divide(b, self.units[1, lane], out=self._b[lane])
         self.target[lane] = rtol * norm / self.units[1, lane]
         self.count, self._last = lane + 1, lane
+
+    def _size(self, values: Array) -> float:
+        """The largest diagonal entry; the largest of all where the diagonal is zero.
+
+        Of free dofs: the others' identity rows have no unit.
+        """
+        size = float(np.abs(values[self._diagonal]).max(initial=0.0))
+        if size == 0.0:
+            given = self.pattern.take
+            size = float(np.abs(values[given[given < values.size]]).max(initial=0.0))
+        return size
 
     def system(self, lane: int) -> tuple[Array, Array]:
         """Return CSR values and right-hand side of one lane, in their own units."""
@@ -129,15 +142,6 @@ class Block:
         c = aligned((LANES,), np.float64)
         c[:] = lanes
         call("correct", self.pattern.n, c, self.scale, y, self.x)
-
-
-def _size(values: Array, n: int) -> float:
-    """The root mean square of the rows' norms; the largest entry where that leaves the range."""
-    with np.errstate(over="ignore", under="ignore"):
-        square = float(values @ values)
-    if 0.0 < square < math.inf:
-        return math.sqrt(square / n)
-    return float(np.abs(values).max(initial=0.0))
 
 
 def _power(size: float) -> float:

@@ -40,24 +40,25 @@ def made_for(matrix, prolongations=(), free=None):
 
 @pytest.fixture(params=["geometric", "algebraic", "constrained", "small"])
 def case(request, monkeypatch):
-    """A matrix of an elliptic problem and its cycle; levels down to a few rows."""
+    """A matrix of an elliptic problem, its cycle, a bound on what that leaves of an error."""
     if request.param == "small":  # the factor alone
         matrix = diffusion(20, skew=0.0)
-        return matrix, None, *made_for(matrix)
+        return (matrix, None, *made_for(matrix)), 1e-5
     monkeypatch.setattr(multigrid, "COARSEST", 50)
     nx = 31
     matrix = diffusion(nx, contrast=0.2, skew=0.0)
     if request.param == "algebraic":
-        return matrix, None, *made_for(matrix)
+        return (matrix, None, *made_for(matrix)), 0.55
     free = None
     if request.param == "constrained":
         free = RNG(1).random(nx * nx) > 0.1
-    return matrix, free, *made_for(matrix, [bilinear(15), bilinear(7), bilinear(3)], free)
+    made = made_for(matrix, [bilinear(15), bilinear(7), bilinear(3)], free)
+    return (matrix, free, *made), 0.3 if free is None else 0.7
 
 
 def test_symmetric_positive_definite(case):
     """xᵀ M y = yᵀ M x and xᵀ M x > 0, to single precision."""
-    matrix, free, pattern, made = case
+    (matrix, free, pattern, made), _ = case
     X = RNG(2).standard_normal((LANES, matrix.shape[0]))
     X *= 1.0 if free is None else free
     MX = cycle(pattern, made, X)
@@ -69,20 +70,20 @@ def test_symmetric_positive_definite(case):
 
 def test_contracts(case):
     """The error of x ← x + M (b − A x) falls each time, in the energy norm."""
-    matrix, free, pattern, made = case
+    (matrix, free, pattern, made), bound = case
     kept = np.ones(matrix.shape[0], dtype=bool) if free is None else free
     A = matrix.multiply(np.outer(kept, kept)).tocsr()
     X = RNG(3).standard_normal((LANES, matrix.shape[0])) * kept
     energy = [np.sqrt(np.einsum("ij,ij->i", X, (A @ X.T).T))]
-    for _ in range(4):  # the error itself: b = 0
+    for _ in range(1 if bound < 1e-3 else 4):  # the error itself: b = 0
         X = X - cycle(pattern, made, (A @ X.T).T)
         energy.append(np.sqrt(np.einsum("ij,ij->i", X, (A @ X.T).T)))
     ratios = np.array(energy[1:]) / np.array(energy[:-1])
-    assert ratios.max() < (0.3 if free is None else 0.7), ratios.max(axis=1)
+    assert ratios.max() < bound, ratios.max(axis=1)
 
 
 def test_lanes_are_independent(case):
-    matrix, free, pattern, made = case
+    (matrix, free, pattern, made), _ = case
     X = RNG(4).standard_normal((LANES, matrix.shape[0]))
     good = cycle(pattern, made, X)
     X[5], X[6] = np.nan, 1e38

@@ -79,7 +79,7 @@ def check_claim(matrix, b, r, x, pc, side):
     assert np.linalg.norm(r) <= 1.001e-8 * np.linalg.norm(b) + rounding
 
 
-@pytest.mark.parallel([1, 2, 3])
+@pytest.mark.parallel([1, 2])
 @DRAWS
 @given(
     seed=st.integers(0, 2**32 - 1),
