@@ -116,6 +116,15 @@ class Problem:
         return bool(self._form.LINEAR)
 
     @property
+    def fixed(self) -> bool:
+        """Whether all samples have one matrix, up to the time step."""
+        return (
+            self.linear
+            and not self._data.moves
+            and not any(self._touches_matrix(name) for name in self._data.terminals)
+        )
+
+    @property
     def affine(self) -> bool:
         """Whether A and b are made by sparse products with the data."""
         return self._affine is not None
@@ -284,8 +293,7 @@ class Problem:
         """Return what a solve in steps has reached: w, the solution before, time, load, matrix."""
         q, values = self.q, None
         constants = (float(q.time.value), float(q.dt.value), float(q.load.value))
-        varies = any(self._touches_matrix(name) for name in self._data.terminals)
-        if varies and self.linear and self._fresh_matrix and self._shared is not None:
+        if self.linear and self._fresh_matrix and self._shared is not None and not self.fixed:
             values = self._shared.values.copy()  # cheaper than to assemble it again
         return self.w.x.array.copy(), self._before.x.array.copy(), constants, values
 

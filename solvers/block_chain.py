@@ -105,7 +105,7 @@ class BlockChain:
                 solved = self.solve()
                 self._away = time.perf_counter() - start  # is in those solutions' seconds
                 if self._pattern is None or not self._pattern.fits(indptr, indices, system.free):
-                    self._pattern = Pattern(indptr, indices, system.free)
+                    self._pattern = Pattern(indptr, indices, system.free, values)
                 self._block = Block(self._pattern)
                 self._method = BlockMethod(self.strategy, self._block, self._prolongations)
             self._operator, self._free = operator, system.free

@@ -10,11 +10,14 @@ from solvers.block.library import LANES, KernelError, kernels
 from solvers.block.pattern import Pattern
 from solvers.strategy import Strategy
 
-__all__ = ["Kind", "candidates", "kind_of"]
+__all__ = ["Kind", "candidates", "kind_of", "least_seconds"]
 
-# Single-precision multiply-adds a second of a block's factorisation, all lanes together: an upper
-# bound, to leave out what can't win.
-FACTOR_SPEED = 2e11
+# Multiply-adds a second of a factorisation: upper bounds, to leave out what can't win. Of a block,
+# all lanes together; of PETSc's own; of MUMPS.
+SPEEDS = {"block": 2e11, "petsc": 6e9, "mumps": 4e10}
+# Seconds a system that a block takes for an entry of a shared factor: two products in each of six
+# iterations.
+ENTRY = 12 * 0.4e-9 / LANES
 MEMORY = 4 * 2**30  # bytes that a block's factor may take
 
 
@@ -74,7 +77,7 @@ def candidates(
     """
     found: list[Strategy] = []
     left_out: list[str] = []
-    if pattern is not None and kind.diagonal != "zero":
+    if pattern is not None:
         blocks, left_out = _blocks(kind, uniform, pattern, hierarchy)
         found += blocks
     serial = comm.size == 1
@@ -89,11 +92,22 @@ def candidates(
     elif kind.symmetric and kind.diagonal != "zero":
         found += [direct, Strategy("preonly", "cholesky", factor_solver="petsc")][: 1 + serial]
     else:
-        found += [direct]
-        found += [Strategy("gcrodr", "lu", reuse="lagged"), Strategy("gcrodr", "ilu")]
+        found += [direct, Strategy("preonly", "lu", factor_solver="petsc")][: 1 + serial]
+        if not uniform:
+            found += [Strategy("gcrodr", "lu", reuse="lagged"), Strategy("gcrodr", "ilu")]
     if uniform:
         found += [replace(s, guess="superposition") for s in found if s.direct and s.block == 1]
     return found, left_out
+
+
+def least_seconds(strategy: Strategy, pattern: Pattern) -> float:
+    """Return a lower bound on the seconds that a system of a changing operator takes."""
+    if strategy.direct:
+        package = "block" if strategy.block > 1 else strategy.factor_solver
+        return pattern.supernodes.operations / SPEEDS[package]
+    if strategy.block > 1 and strategy.pc == "cholesky":
+        return ENTRY * float(pattern.supernodes.lptr[-1])
+    return 0.0
 
 
 def _blocks(
@@ -107,7 +121,7 @@ def _blocks(
     left_out: list[str] = []
     own = Strategy("preonly", "lu", block=16)
     if kind.symmetric and kind.diagonal == "positive" and not uniform:
-        pcs = ("cholesky", "mg" if hierarchy else "gamg")
+        pcs = ("mg" if hierarchy else "gamg", "cholesky")
         found += [
             Strategy("cg", pc, reuse="lagged", scaling=scaling, block=16)  # type: ignore[arg-type]
             for pc in pcs

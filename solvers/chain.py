@@ -148,7 +148,7 @@ class Chain:
         guess = self.superposition.guess(system.b.getArray(readonly=True), rtol)
         if guess is None:
             return None
-        x = guess.astype(self.dtype)
+        x = _with_data(guess.astype(self.dtype), system)
         rho = true_residual(system.A, system.b, x, system.free, self.dtype, self.work)
         return _Attempt(x, Reason.CONVERGED, 1, rho) if rho <= rtol else None
 
@@ -213,7 +213,7 @@ class Chain:
         for _ in range(TIGHTENINGS + 1):
             reason = method.run(A, b, goal)
             iterations += method.iterations
-            x = method.x.getArray(readonly=True).astype(self.dtype)
+            x = _with_data(method.x.getArray(readonly=True).astype(self.dtype), system)
             before, rho = rho, true_residual(A, b, x, free, self.dtype, self.work)
             if rho <= rtol:
                 method.succeeded(iterations, time.perf_counter() - begun)
@@ -234,6 +234,13 @@ class Chain:
         values = values if free is None else values[free]
         norm = float(np.sqrt(all_sum(self.comm, np.array([values @ values]))[0]))
         return norm if norm > 0 else 1.0
+
+
+def _with_data(x: NDArray[Any], system: System) -> NDArray[Any]:
+    """X with the Dirichlet values of b, to the last bit: a projection has them up to rounding."""
+    if system.free is not None:
+        x[~system.free] = system.b.getArray(readonly=True)[~system.free]
+    return x
 
 
 def _outcome(attempt: _Attempt) -> str:

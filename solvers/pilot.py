@@ -1,6 +1,6 @@
 """The automatic strategy: time candidates on the first systems, take the best, keep watching."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ from petsc4py import PETSc
 from solvers.block.library import LANES, KernelError
 from solvers.block.pattern import Pattern
 from solvers.block_chain import BlockChain
-from solvers.candidates import FACTOR_SPEED, candidates, kind_of
+from solvers.candidates import candidates, kind_of, least_seconds
 from solvers.chain import DIRECT, Chain
 from solvers.strategy import Strategy, check_ranks
 from solvers.system import Solution, System
@@ -22,6 +22,7 @@ __all__ = ["Pilot"]
 DIFFERENT: Any = PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN
 SYSTEMS = 16  # a pilot's
 HOPELESS = 1.3  # a candidate is stopped when it has taken this times the best one's whole time
+GIVEN_UP = 3.0  # … and a block, when its first time has taken this times the best one's
 EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
 SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 FAILURES = 0.25  # a candidate that fails on more than this share is out
@@ -114,7 +115,8 @@ class Pilot:
         if self._chain is not None:
             return self._watched(self._chain.take(system))
         self._hold(system)
-        return self.solve() if len(self._held) == SYSTEMS else []
+        enough = 2 * SYSTEMS if self._uniform else SYSTEMS
+        return self.solve() if len(self._held) >= enough else []
 
     def solve(self) -> list[Solution]:
         """Solve what is held. Collective."""
@@ -127,6 +129,11 @@ class Pilot:
         return self._pilot()
 
     # --- the pilot ---
+
+    @property
+    def _uniform(self) -> bool:
+        """Whether all that is held has one operator."""
+        return len(self._held) > 1 and all(s.A is self._held[0].A for s in self._held)
 
     def _hold(self, system: System) -> None:
         """Keep a copy; a matrix that hasn't changed is copied once."""
@@ -158,7 +165,7 @@ class Pilot:
         """Time the candidates, keep the best one's chain and solutions."""
         first = self._held[0]
         kind = kind_of(first.A)
-        uniform = len(self._held) > 1 and all(s.A is first.A for s in self._held)
+        uniform = self._uniform
         no_blocks = self._analyse(first)
         tried, left_out = candidates(
             kind, uniform, self._comm, self._pattern, bool(len(self._prolongations))
@@ -212,10 +219,10 @@ class Pilot:
         """Set the pattern that blocks need; why there can't be any."""
         if self._comm.size > 1:
             return []
-        indptr, indices, _ = system.A.getValuesCSR()
+        indptr, indices, values = system.A.getValuesCSR()
         if self._pattern is None or not self._pattern.fits(indptr, indices, system.free):
             try:
-                self._pattern = Pattern(indptr, indices, system.free)
+                self._pattern = Pattern(indptr, indices, system.free, values)
             except KernelError as error:
                 self._pattern = None
                 return [str(error)]
@@ -227,10 +234,10 @@ class Pilot:
         return [*self._chain.take(self._held[k]), *self._chain.solve()][0]
 
     def _too_slow(self, strategy: Strategy, uniform: bool, limit: float) -> bool:
-        own = strategy.block > 1 and strategy.direct and not uniform
-        if not own or self._pattern is None:
+        """Whether it can't win, by the size of its factor alone."""
+        if uniform or self._pattern is None:
             return False
-        return self._pattern.supernodes.operations / FACTOR_SPEED > limit
+        return least_seconds(strategy, self._pattern) > limit
 
     def _make(self, strategy: Strategy) -> Chain | BlockChain:
         trial = replace(strategy, fallback=False)
@@ -242,36 +249,47 @@ class Pilot:
         return Chain(*arguments)
 
     def _try(self, chain: Chain | BlockChain, strategy: Strategy, limit: float) -> _Trial:
-        """Let a candidate solve what is held; blocks twice, as their first time is another."""
+        """Let a candidate solve what is held.
+
+        Blocks are timed on their second sixteen, or on the same systems again where there are no
+        more: the first time has the allocations and the centre in it.
+        """
+        if strategy.block == 1:
+            return self._try_singly(chain, strategy, limit)
+        systems = self._in_place(self._held if len(self._held) > SYSTEMS else self._held * 2)
+        first = min(SYSTEMS, len(self._held))
+        solutions = _solved(chain, islice(systems, first))
+        seconds = float(np.mean([s.seconds for s in solutions]))
+        if seconds > GIVEN_UP * limit:
+            return _Trial(strategy, solutions, seconds, 0.0, stopped=True)
+        again = _solved(chain, systems)
+        steady = float(np.mean([s.seconds for s in again]))
+        once = max(seconds - steady, 0.0) * first
+        solutions += again if len(self._held) > SYSTEMS else []
+        return _Trial(strategy, solutions, steady, once, stopped=False)
+
+    def _try_singly(self, chain: Any, strategy: Strategy, limit: float) -> _Trial:
         solutions: list[Solution] = []
         stopped = False
-        systems = self._in_place(times=2 if strategy.block > 1 else 1)
-        for k, system in enumerate(islice(systems, len(self._held))):
+        for k, system in enumerate(self._in_place(self._held)):
             solutions += chain.take(system)
             spent = sum(s.seconds for s in solutions[1:])
             if k > 1 and spent > HOPELESS * limit * len(self._held):
                 stopped = True
                 break
-        solutions += chain.solve()
-        if strategy.block > 1:
-            again = [s for system in systems for s in chain.take(system)]
-            again += chain.solve()
-            seconds = float(np.mean([s.seconds for s in again]))
-            once = sum(s.seconds for s in solutions) - seconds * len(solutions)
-        else:
-            seconds = float(np.mean([s.seconds for s in solutions[1:] or solutions]))
-            once = solutions[0].seconds - seconds
-        return _Trial(strategy, solutions, seconds, max(once, 0.0), stopped)
+        seconds = float(np.mean([s.seconds for s in solutions[1:] or solutions]))
+        once = max(solutions[0].seconds - seconds, 0.0)
+        return _Trial(strategy, solutions, seconds, once, stopped)
 
-    def _in_place(self, times: int) -> Iterator[System]:
-        """The systems as they came, so many times: one Mat, whose values change. Collective.
+    def _in_place(self, systems: list[System]) -> Iterator[System]:
+        """Systems as they came: one Mat, whose values change. Collective.
 
         PETSc keeps what it can for a Mat that it knows, and a Galerkin product even where it
         shouldn't, for another Mat of the same pattern.
         """
         work: PETSc.Mat | None = None
         source = None
-        for system in self._held * times:
+        for system in systems:
             if work is not None and work.getSizes() != system.A.getSizes():
                 work.destroy()
                 work = None
@@ -307,3 +325,7 @@ class Pilot:
                 self._chain.close()
                 self._chain = None
         return solutions
+
+
+def _solved(chain: Any, systems: Iterable[System]) -> list[Solution]:
+    return [s for system in systems for s in chain.take(system)] + chain.solve()

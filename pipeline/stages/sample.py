@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset_folder import data_folder, save_run
+from pipeline.discretisation import Discretisation
 from pipeline.interrupt import stoppable
 from pipeline.progress import progress
 from pipeline.sampler import Sampler
@@ -52,8 +53,18 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
         rebuild_order(folder.order, read_records(folder, data_key(spec)))
     ids = _new_ids(spec, folder)
     if len(ids) and sampler is not None:
-        _append(spec, folder, ids, _features(spec, sampler, ids, quiet))
+        fixed = _has_one_operator(spec, folder)
+        features = np.zeros((len(ids), 1)) if fixed else _features(spec, sampler, ids, quiet)
+        _append(spec, folder, ids, features)
     return folder.path
+
+
+def _has_one_operator(spec: Spec, folder: DataFolder) -> bool:
+    """Whether there is nothing to sort for: all samples have one matrix."""
+    import meshes  # noqa: F401, I001 - loads h5py, DOLFINx and MPI in the order they need
+    from mpi4py import MPI
+
+    return bool(Discretisation(spec, SpaceTree(folder.spaces), MPI.COMM_SELF).problem.fixed)
 
 
 def _append(spec: Spec, folder: DataFolder, ids: NDArray[np.int64], features: NDArray) -> None:

@@ -5,7 +5,6 @@ from itertools import chain as chain_
 from pathlib import Path
 from typing import Any
 
-
 from pipeline.chains import Batch, missing_batches, split_chains
 from pipeline.collective import on_root, together
 from pipeline.counter import Counter
@@ -110,6 +109,11 @@ def _checked(options: dict[str, Any], ranks: int) -> Any:
     return strategy
 
 
+def _systems(spec: Spec) -> int:
+    """About how many systems a sample has: time steps, times Newton's."""
+    return max(1, len(spec.problem.times())) * (1 if spec.problem.LINEAR else 5)
+
+
 def _prepare(
     spec: Spec, root: str | Path, ranks: int, quiet: bool, retry_failed: bool
 ) -> list[Batch]:
@@ -147,7 +151,7 @@ def _solve_chain(
         dtype=spec.dtype if spec.problem.LINEAR else "float64",  # increments aren't stored
         prolongations=systems.discretisation.prolongations(),
         favourite=_checked(spec.problem.STRATEGY, 1) if strategy == "auto" else None,
-        expected=sum(len(batch.ids) for batch in chain),
+        expected=_systems(spec) * sum(len(batch.ids) for batch in chain),
         evidence=buffer.note_pilot,
     )
     batches = iter(chain)

@@ -13,6 +13,7 @@ from solvers.block.factor import Factor
 from solvers.block.library import aligned, call
 from solvers.block.multigrid import Multigrid
 from solvers.block.refinement import refine
+from solvers.block.span import Span
 from solvers.lag import Lag
 from solvers.strategy import Strategy
 
@@ -41,6 +42,7 @@ class BlockMethod:
         self._preconditioner: Factor | Multigrid | None = None
         self._factor: Factor | None = None
         self._key = (False, False)
+        self._span: Span | None = None
 
     def solve(self) -> Outcome:
         """Solve what the block holds, to its targets, from its x."""
@@ -62,7 +64,21 @@ class BlockMethod:
             with np.errstate(over="ignore"):
                 values[:] = block.values
             self._factor.compute(np.ascontiguousarray(values[:, 0]) if key[0] else values)
-        return refine(block, self._factor.solve)
+            self._span = Span(block.pattern.n) if block.uniform else None
+        return self._superposed() if self._span is not None else refine(block, self._factor.solve)
+
+    def _superposed(self) -> Outcome:
+        """Refine what earlier solutions of the same operator add up to, where they span enough."""
+        block, span = self._block, self._span
+        assert self._factor is not None and span is not None
+        block.x[:] = span.guess(block.b)
+        outcome = refine(block, self._factor.solve)
+        if span.full and outcome.iterations.any():
+            self._span = None  # the right-hand sides have too many dimensions
+        elif outcome.iterations.any():
+            solved = (outcome.norms <= block.target) & (outcome.iterations > 0)
+            span.learn(block.b[:, solved], block.x[:, solved])
+        return outcome
 
     def _iterate(self) -> Outcome:
         block, p = self._block, self._block.pattern

@@ -72,8 +72,19 @@ class Pattern:
         diagonal: (n,) positions of the diagonal entries.
     """
 
-    def __init__(self, indptr: Any, indices: Any, free: NDArray[np.bool_] | None) -> None:
-        """Analyse the pattern of a square CSR matrix. Serial."""
+    def __init__(
+        self, indptr: Any, indices: Any, free: NDArray[np.bool_] | None, values: Any = None
+    ) -> None:
+        """Analyse the pattern of a square CSR matrix. Serial.
+
+        Args:
+            indptr: Row pointers.
+            indices: Columns.
+            free: Mask of the free dofs; None: all.
+            values: Of one matrix. Where its diagonal is zero, as that of a saddle point problem,
+                the dof comes after its first neighbour: then its pivot isn't zero any more (A. C.
+                de Niet, F. W. Wubs, BIT Numer. Math. 49 (2009) 271).
+        """
         self.full, self.entries = len(indptr) - 1, len(indices)
         self.free = None if free is None else free.copy()
         self._csr = (indptr.copy(), indices.copy())
@@ -86,6 +97,9 @@ class Pattern:
         union = A.astype(bool)
         union = (union + union.T + sp.identity(self.n, dtype=bool)).tocsr()
         order = _nested_dissection(union)
+        if values is not None:
+            diagonal = sp.csr_matrix((values, indices, indptr), shape=(self.full,) * 2).diagonal()
+            order = _constraints_later(order, union, diagonal[kept])
         order = order[_postorder(union[order][:, order].tocsr())]
         self.dofs = kept[order].astype(np.int32)
         self._set(A[order][:, order].tocsr(), union[order][:, order].tocsr())
@@ -132,6 +146,30 @@ def _nested_dissection(union: Any) -> NDArray[np.int64]:
     for made in (rows, columns, A):
         made.destroy()
     return order
+
+
+def _constraints_later(order: Any, union: Any, diagonal: Any) -> Any:
+    """Move each dof with a zero diagonal behind a neighbour of its own that has none.
+
+    Of its own: two that followed one neighbour would get a singular 2 × 2 block from it.
+    """
+    size = np.abs(diagonal)
+    regular = size > 1e-12 * size.max(initial=0.0)
+    if regular.all() or not regular.any():
+        return order
+    rank = np.empty(len(order))
+    rank[order] = np.arange(len(order))
+    taken = ~regular
+    for i in order[~regular[order]]:
+        neighbours = union.indices[union.indptr[i] : union.indptr[i + 1]]
+        there = neighbours[~taken[neighbours]]
+        if len(there):
+            own = there[np.argmin(rank[there])]
+            taken[own] = True
+            rank[i] = max(rank[i], rank[own] + 0.5)
+        else:
+            rank[i] = max(rank[neighbours].max() + 0.5, rank[i])
+    return np.argsort(rank, kind="stable")
 
 
 def _postorder(union: Any) -> Ints:

@@ -278,7 +278,6 @@ def test_guesses_from_earlier_solutions(strategy, dtype):
         assert np.mean([s.iterations for s in found[5:]]) <= 0.5 * found[0].iterations
 
 
-@pytest.mark.xfail(strict=True, reason="chain.py: x isn't set to b where constrained")
 @pytest.mark.parametrize("guess", ["pod", "fischer", "superposition"])
 def test_guesses_leave_dirichlet_values_exact(guess):
     fixed = np.arange(0, 256, 9)
