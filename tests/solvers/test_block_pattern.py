@@ -187,9 +187,8 @@ def test_fits_is_exact():
     assert not pattern_of(A).fits(other.indptr, other.indices, None)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_saddle_point_factorises_without_pivoting(seed):
-    """Zero diagonals come after neighbours of their own, so that no pivot is zero."""
+def saddle_error(seed, ordered):
+    """The error of one solve with a factor in single precision; NaN where a pivot was zero."""
     rng = np.random.default_rng(seed)
     n, m = 60, 25
     B = sp.random(m, n, density=0.08, random_state=rng, format="csr")
@@ -198,11 +197,20 @@ def test_a_saddle_point_factorises_without_pivoting(seed):
     A = (A + 0 * sp.identity(n + m)).tocsr()
     order = rng.permutation(n + m)
     A = A[order][:, order].tocsr()
-    pattern = Pattern(A.indptr, A.indices, None, A.data)
+    pattern = Pattern(A.indptr, A.indices, None, A.data if ordered else None)
     factor = Factor(pattern, shared=True)
     factor.compute(np.append(A.data, 0.0)[pattern.take].astype(np.float32))
-    x = np.linspace(1, 2, n + m)
-    z = np.ascontiguousarray(np.repeat((A @ x)[pattern.dofs, None], LANES, 1), dtype=np.float32)
+    x = np.linspace(1, 2, n + m)[pattern.dofs]
+    z = np.repeat((A @ np.linspace(1, 2, n + m))[pattern.dofs, None], LANES, 1)
+    z = np.ascontiguousarray(z, dtype=np.float32)
     factor.solve(z)
-    error = np.abs(z[:, 0] - x[pattern.dofs]).max()
-    assert error < 0.1  # small pivots cost digits, which refinement brings back
+    return np.abs(z[:, 0] - x).max()
+
+
+def test_saddle_points_factorise_without_pivoting():
+    """A zero diagonal that follows a neighbour of its own has a pivot; else most have none.
+
+    A pivot may still be small by chance: that lane goes to the ladder.
+    """
+    assert sum(saddle_error(seed, ordered=True) < 1e-3 for seed in range(8)) >= 7
+    assert sum(np.isnan(saddle_error(seed, ordered=False)) for seed in range(8)) >= 6
