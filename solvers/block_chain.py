@@ -15,6 +15,7 @@ from solvers.block.library import LANES
 from solvers.block.method import BlockMethod
 from solvers.block.pattern import Pattern
 from solvers.chain import DIRECT, SAFETY, Chain
+from solvers.csr import csr_arrays
 from solvers.strategy import Strategy
 from solvers.system import Reason, Solution, System
 
@@ -95,28 +96,38 @@ class BlockChain:
         return solved if len(self._held) < LANES else solved + self.solve()
 
     def _put(self, system: System) -> list[Solution]:
-        solved: list[Solution] = []
         operator = (system.A, system.A.stateGet())
-        values: Any = None
-        if self._block is None or self._operator != operator or self._free is not system.free:
-            indptr, indices, values = system.A.getValuesCSR()
-            if self._block is None or not self._block.pattern.fits(indptr, indices, system.free):
-                start = time.perf_counter()
-                solved = self.solve()
-                self._away = time.perf_counter() - start  # is in those solutions' seconds
-                if self._pattern is None or not self._pattern.fits(indptr, indices, system.free):
-                    self._pattern = Pattern(indptr, indices, system.free, values)
-                self._block = Block(self._pattern)
-                self._method = BlockMethod(self.strategy, self._block, self._prolongations)
-            self._operator, self._free = operator, system.free
+        if self._block is not None and self._operator == operator and self._free is system.free:
+            self._put_values(self._block, None, system)
+            return []
+        with csr_arrays(system.A) as (indptr, indices, values):
+            solved = self._fitted(indptr, indices, values, system.free)
+            assert self._block is not None
+            self._put_values(self._block, values, system)
+        self._operator, self._free = operator, system.free
+        return solved
+
+    def _fitted(self, indptr: Any, indices: Any, values: Any, free: Any) -> list[Solution]:
+        """Have a block for the pattern; the solutions of what was held in another one."""
+        if self._block is not None and self._block.pattern.fits(indptr, indices, free):
+            return []
+        start = time.perf_counter()
+        solved = self.solve()
+        self._away = time.perf_counter() - start  # is in those solutions' seconds
+        if self._pattern is None or not self._pattern.fits(indptr, indices, free):
+            self._pattern = Pattern(indptr, indices, free, values)
+        self._block = Block(self._pattern)
+        self._method = BlockMethod(self.strategy, self._block, self._prolongations)
+        return solved
+
+    def _put_values(self, block: Block, values: Any, system: System) -> None:
         b: Any = system.b.getArray(readonly=True)
         with np.errstate(over="ignore", under="ignore"):
-            norm = float(np.linalg.norm(b if system.free is None else b[system.free])) or 1.0
+            norm = float(np.linalg.norm(b[block.pattern.dofs])) or 1.0
         rtol = self._rtol if system.rtol is None else system.rtol
         nothing = np.full(b.size, np.nan, self._dtype)
-        self._held.append(_Held(system.id, self._block.count, norm, system.rtol, nothing))
-        self._block.put(values, b, norm, SAFETY * rtol)
-        return solved
+        self._held.append(_Held(system.id, block.count, norm, system.rtol, nothing))
+        block.put(values, b, norm, SAFETY * rtol)
 
     def solve(self) -> list[Solution]:
         """Solve what is held; the solutions in the order in which it came."""

@@ -22,7 +22,8 @@ __all__ = ["Pilot"]
 DIFFERENT: Any = PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN
 SYSTEMS = 16  # a pilot's
 HOPELESS = 1.3  # a candidate is stopped when it has taken this times the best one's whole time
-GIVEN_UP = 3.0  # … and a block, when its first time has taken this times the best one's
+FEW = 30  # iterations of a scaled block: without scaling it takes more
+GIVEN_UP = 2.0  # … and a block, when its first time has taken this times the best one's
 EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
 SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 FAILURES = 0.25  # a candidate that fails on more than this share is out
@@ -53,6 +54,13 @@ class _Trial:
     def failed(self) -> int:
         """Systems that it did not solve."""
         return sum(not s.converged for s in self.solutions)
+
+    @property
+    def iterations(self) -> float:
+        """A system's, on average; infinite if it couldn't do."""
+        if self.failed > FAILURES * len(self.solutions):
+            return float("inf")
+        return float(np.mean([s.iterations for s in self.solutions]))
 
     def cost(self, expected: int) -> float:
         """Seconds a system when `expected` of them come; infinite if it couldn't do."""
@@ -178,11 +186,11 @@ class Pilot:
             except ValueError as error:
                 left_out.append(str(error))
         best: _Trial | None = None
-        trials = []
+        trials: list[_Trial] = []
         for strategy in tried:
             limit = np.inf if best is None else best.cost(self._expected)
-            if self._too_slow(strategy, uniform, limit):
-                left_out.append(f"{strategy.label}: its factorisation alone would take longer")
+            if why := self._needless(strategy, uniform, limit, trials):
+                left_out.append(f"{strategy.label}: {why}")
                 continue
             chain = self._make(strategy)
             trial = self._try(chain, strategy, limit)
@@ -233,11 +241,18 @@ class Pilot:
         assert self._chain is not None
         return [*self._chain.take(self._held[k]), *self._chain.solve()][0]
 
-    def _too_slow(self, strategy: Strategy, uniform: bool, limit: float) -> bool:
-        """Whether it can't win, by the size of its factor alone."""
+    def _needless(
+        self, strategy: Strategy, uniform: bool, limit: float, trials: list[_Trial]
+    ) -> str | None:
+        """Why a candidate can't win."""
         if uniform or self._pattern is None:
-            return False
-        return least_seconds(strategy, self._pattern) > limit
+            return None
+        if least_seconds(strategy, self._pattern) > limit:
+            return "its factor alone would take longer"
+        scaled = replace(strategy, scaling="diagonal") if strategy.block > 1 else None
+        if any(t.strategy == scaled != strategy and t.iterations < FEW for t in trials):
+            return "scaled it takes few iterations"
+        return None
 
     def _make(self, strategy: Strategy) -> Chain | BlockChain:
         trial = replace(strategy, fallback=False)
@@ -274,7 +289,7 @@ class Pilot:
         for k, system in enumerate(self._in_place(self._held)):
             solutions += chain.take(system)
             spent = sum(s.seconds for s in solutions[1:])
-            if k > 1 and spent > HOPELESS * limit * len(self._held):
+            if k > 0 and spent > HOPELESS * limit * len(self._held):
                 stopped = True
                 break
         seconds = float(np.mean([s.seconds for s in solutions[1:] or solutions]))

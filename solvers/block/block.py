@@ -12,6 +12,7 @@ from solvers.block.pattern import Pattern
 __all__ = ["Block"]
 
 Array = NDArray[np.float64]
+_STRIDE = 509  # of the entries that are compared first
 
 
 class Block:
@@ -38,7 +39,7 @@ class Block:
         """Allocate. Serial."""
         self.pattern, self.count = pattern, 0
         self._values = np.zeros((LANES, pattern.entries + 1))
-        self._b = np.zeros((LANES, pattern.full))
+        self._b, self._scratch = np.zeros((LANES, pattern.full)), np.empty(pattern.entries)
         self.values = aligned((len(pattern.idx), LANES), np.float64)
         self.b, self.x, self.scale = (aligned((pattern.n, LANES), np.float64) for _ in range(3))
         self.scale[:] = 1.0
@@ -66,10 +67,14 @@ class Block:
                 self._values[1:lane] = self._values[0]
             self.uniform = lane == 0
             unit = _power(self._size(values))
-            values = values / unit
+            np.divide(values, unit, out=self._scratch)
+            row = self._values[lane, :-1]
             # time steps of the same samples come back to the same lanes
-            if unit != self.units[0, lane] or not np.array_equal(values, self._values[lane, :-1]):
-                self.units[0, lane], self._values[lane, :-1] = unit, values
+            same = unit == self.units[0, lane] and np.array_equal(
+                row[::_STRIDE], self._scratch[::_STRIDE]
+            )
+            if not same or not np.array_equal(row, self._scratch):
+                self.units[0, lane], row[:] = unit, self._scratch
                 self.changed = True
         if self.uniform:
             self.units[0] = self.units[0, 0]
