@@ -1,26 +1,33 @@
-"""What all loops over points share: their distance, compiled.
+"""The compiled loops of the near-linear sort (`ordering.c`)."""
 
-Points are on an integer grid (`grid.on_grid`), so sums of squares are exact in float64 and the
-compiler may add them in any order: the same bits on any machine.
-"""
-
-from collections.abc import Callable
+import functools
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numba import njit
+__all__ = ["call"]
 
-__all__ = ["compiled", "squared"]
-
-compiled: Callable[[Any], Any] = njit(cache=True, nogil=True)
-"""Compiled once a machine: Numba keeps the result beside the file, or in the user's cache."""
+_SOURCES = ("ordering.c", "neighbours.c", "fragments.c", "improve.c")
+# Sums as they are written, but where a pragma says that they are exact: the same path anywhere.
+_FLAGS = "-ffp-contract=off -fopenmp-simd"
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def squared(points: Any, a: int, b: int) -> float:
-    """Return ‖points[a] − points[b]‖², exact on the grid."""
-    total = 0.0
-    for c in range(points.shape[1]):
-        difference = np.float64(points[a, c]) - np.float64(points[b, c])
-        total += difference * difference
-    return total
+def call(name: str, *arguments: Any) -> Any:
+    """Call a function of `ordering.c`; compiled on first use, which starts MPI.
+
+    Args:
+        name: Of the function.
+        arguments: Contiguous arrays of its types, integers. Nothing is checked.
+
+    Raises:
+        KernelError: No C compiler, or it failed.
+    """
+    library, call_in = _library()
+    return call_in(library, name, *arguments)
+
+
+@functools.cache
+def _library() -> tuple[Any, Any]:
+    from solvers.compiled import call, compiled  # starts MPI: for long paths only
+
+    instead = "take order.sort grouped"
+    return compiled(Path(__file__).parent, _SOURCES, _FLAGS, instead), call

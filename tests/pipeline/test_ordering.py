@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
 
 import numpy as np
 import pytest
@@ -110,26 +111,50 @@ MACHINES = {
     "as it is": {"OMP_NUM_THREADS": "1"},
     "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
     "an old processor": {
-        "NUMBA_CPU_NAME": "generic",
         "OPENBLAS_CORETYPE": "Prescott",
         "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3",
     },
 }
 
 
+def other_compiler(folder, options):
+    """A compiler for another processor: options that come last count."""
+    folder.mkdir()
+    script = folder / "cc"
+    script.write_text(f'#!/bin/sh\nexec {sysconfig.get_config_var("CC")} "$@" {options}\n')
+    script.chmod(0o700)
+    return {"CC": str(script), "XDG_CACHE_HOME": str(folder)}
+
+
+def run_script(settings_):
+    """Outside MPI, as it starts MPI itself."""
+    outer = ("PMI", "HYD", "MPI_LOCAL", "CC")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(outer)}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT],
+        env=clean | settings_,
+        capture_output=True,
+        timeout=120,
+    )
+
+
 def test_the_path_is_the_same_on_other_machines(tmp_path):
     digests = {}
     for name, settings_ in MACHINES.items():
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", SCRIPT],
-            env=os.environ | settings_,
-            capture_output=True,
-            timeout=120,
-        )
+        if "old" in name:
+            settings_ = settings_ | other_compiler(tmp_path / "old", "-march=x86-64 -O1")
+        done = run_script(settings_)
         assert done.returncode == 0, done.stderr.decode()
         assert len(done.stdout) == 2 * 8 * 1500
         digests[name] = hashlib.sha256(done.stdout).hexdigest()
     assert len(set(digests.values())) == 1, digests
+
+
+def test_without_a_compiler_another_sort_is_named(tmp_path):
+    done = run_script({"CC": "/no/such/cc", "XDG_CACHE_HOME": str(tmp_path)})
+    assert done.returncode != 0
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert "KernelError" in last and "/no/such/cc" in last and "take order.sort grouped" in last
 
 
 def test_bad_features_and_names_are_refused():
