@@ -23,7 +23,8 @@ DIFFERENT: Any = PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN
 SYSTEMS = 16  # a pilot's
 HOPELESS = 1.3  # a candidate is stopped when it has taken this times the best one's whole time
 FEW = 30  # iterations of a scaled block: without scaling it takes more
-GIVEN_UP = 2.0  # … and a block, when its first time has taken this times the best one's
+FAR = 3.0  # times the best: superposition doesn't make up for it
+GIVEN_UP = 1.5  # … and a block, when its first time has taken this times the best one's
 EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
 SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 FAILURES = 0.25  # a candidate that fails on more than this share is out
@@ -245,13 +246,25 @@ class Pilot:
         self, strategy: Strategy, uniform: bool, limit: float, trials: list[_Trial]
     ) -> str | None:
         """Why a candidate can't win."""
-        if uniform or self._pattern is None:
+        if uniform:
+            return self._needless_for_one(strategy, limit, trials)
+        if self._pattern is None:
             return None
         if least_seconds(strategy, self._pattern) > limit:
             return "its factor alone would take longer"
         scaled = replace(strategy, scaling="diagonal") if strategy.block > 1 else None
         if any(t.strategy == scaled != strategy and t.iterations < FEW for t in trials):
             return "scaled it takes few iterations"
+        return None
+
+    @staticmethod
+    def _needless_for_one(strategy: Strategy, limit: float, trials: list[_Trial]) -> str | None:
+        """Why a candidate can't win where all have one operator."""
+        if np.isfinite(limit) and not strategy.direct:
+            return "a factor can be kept"
+        plain = [t for t in trials if t.strategy == replace(strategy, guess="zero") != strategy]
+        if any(t.seconds > FAR * limit for t in plain):
+            return "without superposition it is far behind"
         return None
 
     def _make(self, strategy: Strategy) -> Chain | BlockChain:

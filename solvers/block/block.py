@@ -46,7 +46,8 @@ class Block:
         self.residual = aligned((pattern.n, LANES), np.float32)
         self.target, self.units = np.ones(LANES), np.ones((2, LANES))
         self.uniform = self._uniform_before = self.changed = False
-        self._last = 0
+        self._last, self._shared = 0, np.empty(0)
+        self._constrained = np.flatnonzero(~pattern.free) if pattern.free is not None else None
         given = pattern.take[pattern.diagonal]
         self._diagonal = given[given < pattern.entries]
 
@@ -112,7 +113,8 @@ class Block:
         self.changed |= self.uniform is not self._uniform_before
         self._uniform_before = self.uniform
         if self.uniform and self.changed:
-            self.values[:] = self._values[0, pattern.take][:, None]
+            self._shared = self._values[0, pattern.take]
+            self.values[:] = self._shared[:, None]
         elif self.changed:
             self._values[count:] = self._values[0]
             call("interleave", len(pattern.take), pattern.take, self._values.shape[1],
@@ -122,10 +124,12 @@ class Block:
 
     def solutions(self) -> Array:
         """Return (LANES, full) solutions in their own units, b where constrained."""
-        found = self._b * self.units[1][:, None]
-        pattern = self.pattern
-        x = self.x * (self.units[1] / self.units[0])
-        call("separate", pattern.n, pattern.dofs, pattern.full, x, found)
+        pattern, found = self.pattern, np.empty_like(self._b)
+        if pattern.free is not None:
+            fixed = self._constrained
+            found[:, fixed] = self._b[:, fixed] * self.units[1][:, None]
+        unit = self.units[1] / self.units[0]
+        call("separate", pattern.n, pattern.dofs, pattern.full, self.x, unit, found)
         return found
 
     def round(self, dtype: DTypeLike) -> Array:
@@ -138,7 +142,10 @@ class Block:
         """Compute b − A x in double, S (b − A x) into `residual`; return the (LANES,) norms."""
         squares = np.empty(LANES)
         p = self.pattern
-        call("residual", p.n, p.ptr, p.idx, self.values, self.b, self.x, self.scale,
+        name, values = ("residual", self.values)
+        if self.uniform:
+            name, values = "residual_shared", self._shared
+        call(name, p.n, p.ptr, p.idx, values, self.b, self.x, self.scale,
              self.residual, squares)  # fmt: skip
         return np.sqrt(squares)
 

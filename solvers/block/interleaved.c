@@ -19,27 +19,32 @@ static inline void add_up(double *sum, LANE part)
         sum[s] += part[s];
 }
 
-/* to[t, s] = from[s, index[t]]: values of LANES systems, `stride` apart. */
+/* to[t, s] = from[s, index[t]]: values of LANES systems, `stride` apart. The index jumps from row to
+ * row of the original order, so the next piece is asked for in advance. */
 void interleave(int64_t count, const int *index, int64_t stride, const double *from, double *to)
 {
     enum { BLOCK = 64 };
     for (int64_t t = 0; t < count; t += BLOCK) {
         int64_t end = t + BLOCK < count ? t + BLOCK : count;
         for (int s = 0; s < LANES; s++)
-            for (int64_t i = t; i < end; i++)
+            for (int64_t i = t; i < end; i++) {
+                if (i + BLOCK < count)
+                    __builtin_prefetch(from + s * stride + index[i + BLOCK]);
                 to[i * LANES + s] = from[s * stride + index[i]];
+            }
     }
 }
 
-/* to[s, index[t]] = from[t, s]. */
-void separate(int64_t count, const int *index, int64_t stride, const double *from, double *to)
+/* to[s, index[t]] = unit[s] from[t, s]. */
+void separate(int64_t count, const int *index, int64_t stride, const double *from,
+              const double *unit, double *to)
 {
     enum { BLOCK = 64 };
     for (int64_t t = 0; t < count; t += BLOCK) {
         int64_t end = t + BLOCK < count ? t + BLOCK : count;
         for (int s = 0; s < LANES; s++)
             for (int64_t i = t; i < end; i++)
-                to[s * stride + index[i]] = from[i * LANES + s];
+                to[s * stride + index[i]] = unit[s] * from[i * LANES + s];
     }
 }
 
@@ -67,6 +72,24 @@ void residual(int n, const int *ptr, const int *idx, const WIDE *v, const WIDE *
         for (int p = ptr[i]; p < ptr[i + 1]; p++) {
             a0 -= v[2 * (int64_t)p] * x[2 * (int64_t)idx[p]];
             a1 -= v[2 * (int64_t)p + 1] * x[2 * (int64_t)idx[p] + 1];
+        }
+        sum[0] += a0 * a0, sum[1] += a1 * a1;
+        r[2 * i] = __builtin_convertvector(a0 * scale[2 * i], HALF);
+        r[2 * i + 1] = __builtin_convertvector(a1 * scale[2 * i + 1], HALF);
+    }
+    memcpy(squares, sum, sizeof sum);
+}
+
+/* The same with one matrix for all lanes. */
+void residual_shared(int n, const int *ptr, const int *idx, const double *v, const WIDE *b,
+                     const WIDE *x, const WIDE *scale, HALF *r, double *squares)
+{
+    WIDE sum[2] = {{0}, {0}};
+    for (int i = 0; i < n; i++) {
+        WIDE a0 = b[2 * i], a1 = b[2 * i + 1];
+        for (int p = ptr[i]; p < ptr[i + 1]; p++) {
+            a0 -= v[p] * x[2 * (int64_t)idx[p]];
+            a1 -= v[p] * x[2 * (int64_t)idx[p] + 1];
         }
         sum[0] += a0 * a0, sum[1] += a1 * a1;
         r[2 * i] = __builtin_convertvector(a0 * scale[2 * i], HALF);

@@ -71,7 +71,7 @@ class BlockMethod:
         """Refine what earlier solutions of the same operator add up to, where they span enough."""
         block, span = self._block, self._span
         assert self._factor is not None and span is not None
-        block.x[:] = span.guess(block.b)
+        span.guess(block.b, block.x)
         outcome = refine(block, self._factor.solve)
         if span.full and outcome.iterations.any():
             self._span = None  # the right-hand sides have too many dimensions

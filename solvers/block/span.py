@@ -27,22 +27,29 @@ class Span:
         """Whether there is no room."""
         return self._count == LARGEST
 
-    def guess(self, b: Array) -> Array:
-        """Return Σ c_j x_j for the projection of each column of b, (n, LANES)."""
+    def guess(self, b: Array, x: Array) -> None:
+        """X ← Σ c_j x_j for the projection of each column of b, (n, LANES)."""
         known = slice(0, self._count)
-        return self._x[known].T @ (self._b[known] @ b)  # type: ignore[no-any-return]
+        np.matmul(self._x[known].T, self._b[known] @ b, out=x)
 
     def learn(self, b: Array, x: Array) -> None:
-        """Add columns of solved systems that lie outside, as long as there is room."""
-        for right, solution in zip(b.T.copy(), x.T.copy(), strict=True):
-            if self.full:
-                return
-            k, size = self._count, np.linalg.norm(right)
-            for _ in range(2):  # twice is enough
-                c = self._b[:k] @ right
-                right -= c @ self._b[:k]
-                solution -= c @ self._x[:k]
-            length = np.linalg.norm(right)
-            if length > INDEPENDENT * size and np.isfinite(solution).all():
-                self._b[k], self._x[k] = right / length, solution / length
-                self._count += 1
+        """Add what columns of solved systems have outside, as long as there is room.
+
+        The new directions are orthonormalised by the singular values of their Gram matrix (A.
+        Stathopoulos, K. Wu, SIAM J. Sci. Comput. 23 (2002) 2165).
+        """
+        k = self._count
+        size = np.linalg.norm(b, axis=0)
+        right, solution = b / np.where(size > 0, size, 1.0), x / np.where(size > 0, size, 1.0)
+        for _ in range(2):  # twice is enough
+            c = self._b[:k] @ right
+            right -= self._b[:k].T @ c
+            solution -= self._x[:k].T @ c
+        for _ in range(2):
+            values, vectors = np.linalg.eigh(right.T @ right)
+            kept = np.flatnonzero(values > INDEPENDENT**2)[::-1][: LARGEST - k]
+            transform = vectors[:, kept] / np.sqrt(values[kept])
+            right, solution = right @ transform, solution @ transform
+        new = slice(k, k + right.shape[1])
+        self._b[new], self._x[new] = right.T, solution.T
+        self._count = new.stop
