@@ -43,9 +43,9 @@ class Case:
         return load_spec(EXAMPLES / f"{self.example}.yaml", [*changes, "rtol=1e-8", *more])
 
 
-def _square(name: str, example: str, side: int, goal: float, *more: str) -> Case:
+def _square(name: str, example: str, side: int, goal: float, *more: str, samples: int = 64) -> Case:
     changes = (f"mesh.resolution={side}", *more)
-    return Case(f"{name} {side}²", example, changes, goal=goal, whole=3.0)
+    return Case(f"{name} {side}²", example, changes, samples, goal, 3.0)
 
 
 def _cube(side: int, samples: int, *without: str) -> Case:
@@ -60,10 +60,10 @@ def _family(example: str, *changes: str, samples: int = 48) -> Case:
 CASES = (
     *(_square("darcy", "darcy", side, 5.0) for side in (100, 128, 256)),
     *(_square("two-phase", "darcy-two-phase", side, 5.0, P1) for side in (100, 128, 256)),
-    _square("thermal", "thermal", 100, 3.0),
-    _square("thermal", "thermal", 240, 3.0),
-    _square("poisson", "poisson", 100, 3.0),
-    _square("poisson", "poisson", 256, 3.0),
+    _square("thermal", "thermal", 100, 3.0, samples=320),
+    _square("thermal", "thermal", 240, 3.0, samples=320),
+    _square("poisson", "poisson", 100, 3.0, samples=320),
+    _square("poisson", "poisson", 256, 3.0, samples=320),
     _cube(32, 48),
     _cube(48, 48, "splu", "PETSc LU", "MUMPS LU", "MUMPS LDLT"),
     _square("helmholtz", "helmholtz", 100, 1.5, P1, WAVES),

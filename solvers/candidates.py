@@ -1,6 +1,7 @@
 """The strategies worth trying on a sequence of systems, from what its first matrix shows."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -18,6 +19,8 @@ SPEEDS = {"block": 2e11, "petsc": 6e9, "mumps": 4e10}
 # Seconds a system that a block takes for an entry of a shared factor: two products in each of six
 # iterations.
 ENTRY = 12 * 0.4e-9 / LANES
+# Entries of a factor a row beyond which a multigrid cycle may be cheaper: 3-D, as a rule.
+MULTIGRID_FILL = 64
 MEMORY = 4 * 2**30  # bytes that a block's factor may take
 
 
@@ -120,18 +123,22 @@ def _blocks(
     found: list[Strategy] = []
     left_out: list[str] = []
     own = Strategy("preonly", "lu", block=16)
-    if kind.symmetric and kind.diagonal == "positive" and not uniform:
-        pcs = ("mg" if hierarchy else "gamg", "cholesky")
-        found += [
-            Strategy("cg", pc, reuse="lagged", scaling=scaling, block=16)  # type: ignore[arg-type]
-            for pc in pcs
-            for scaling in ("diagonal", "none")
-        ]
+    fill = int(pattern.supernodes.lptr[-1]) / max(pattern.n, 1)
+    definite = kind.symmetric and kind.diagonal == "positive" and not uniform
+    if definite and fill > MULTIGRID_FILL:
+        found += _on_centre("mg" if hierarchy else "gamg")
     lanes = 1 if uniform else LANES
     size = 4 * lanes * int(pattern.supernodes.lptr[-1]) * (1 if kind.symmetric else 2)
     if size > MEMORY:
         left_out.append(f"{own.label}: its factors take {size / 2**30:.1f} GiB")
-        found = [s for s in found if s.pc != "cholesky" or 4 * size / lanes < MEMORY]
     else:
         found.append(own)
+    if definite and size / lanes < MEMORY:
+        found += _on_centre("cholesky")
     return found, left_out
+
+
+def _on_centre(pc: Any) -> list[Strategy]:
+    """CG on a block with one preconditioner; scaled first, it decides about the other."""
+    plain = Strategy("cg", pc, reuse="lagged", block=16)
+    return [replace(plain, scaling="diagonal"), plain]

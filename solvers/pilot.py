@@ -21,10 +21,9 @@ __all__ = ["Pilot"]
 
 DIFFERENT: Any = PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN
 SYSTEMS = 16  # a pilot's
-HOPELESS = 1.3  # a candidate is stopped when it has taken this times the best one's whole time
+HOPELESS = 1.6  # a candidate is stopped when it has taken this times the best one's whole time
 FEW = 30  # iterations of a scaled block: without scaling it takes more
 FAR = 3.0  # times the best: superposition doesn't make up for it
-GIVEN_UP = 1.5  # … and a block, when its first time has taken this times the best one's
 EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
 SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 FAILURES = 0.25  # a candidate that fails on more than this share is out
@@ -284,11 +283,15 @@ class Pilot:
         """
         if strategy.block == 1:
             return self._try_singly(chain, strategy, limit)
-        systems = self._in_place(self._held if len(self._held) > SYSTEMS else self._held * 2)
+        held = self._held
+        if len(held) <= SYSTEMS:  # again, each in another lane: a lane knows what it had before
+            held = [*held, *held[1:], held[0]]
+        systems = self._in_place(held)
         first = min(SYSTEMS, len(self._held))
         solutions = _solved(chain, islice(systems, first))
         seconds = float(np.mean([s.seconds for s in solutions]))
-        if seconds > GIVEN_UP * limit:
+        assert isinstance(chain, BlockChain)
+        if seconds - chain.once / first > HOPELESS * limit:
             return _Trial(strategy, solutions, seconds, 0.0, stopped=True)
         again = _solved(chain, systems)
         steady = float(np.mean([s.seconds for s in again]))

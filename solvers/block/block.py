@@ -38,7 +38,7 @@ class Block:
     def __init__(self, pattern: Pattern) -> None:
         """Allocate. Serial."""
         self.pattern, self.count = pattern, 0
-        self._values = np.zeros((LANES, pattern.entries + 1))
+        self._values = aligned((LANES, pattern.entries + 1), np.float64)
         self._b, self._scratch = np.zeros((LANES, pattern.full)), np.empty(pattern.entries)
         self.values = aligned((len(pattern.idx), LANES), np.float64)
         self.b, self.x, self.scale = (aligned((pattern.n, LANES), np.float64) for _ in range(3))

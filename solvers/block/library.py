@@ -34,7 +34,9 @@ def kernels() -> ctypes.CDLL:
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Zeros that start at a multiple of 128 bytes, as vector registers want them."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + 128, dtype=np.uint8)
+    # np.empty asks for huge pages where np.zeros doesn't; the first touch of small ones is dear
+    memory = np.empty(size + 128, dtype=np.uint8)
+    memory[:] = 0
     offset = -memory.ctypes.data % 128
     return memory[offset : offset + size].view(dtype).reshape(shape)
 

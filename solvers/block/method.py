@@ -30,6 +30,9 @@ class BlockMethod:
     "preonly": every lane's own factor, or one for all where the operator is the same, and
     refinement. "cg": one preconditioner for all lanes, of the mean of the scaled operators of the
     block where it was set up (the centre), kept for the next blocks.
+
+    Attributes:
+        once: Seconds of allocations and of the first centre.
     """
 
     def __init__(self, strategy: Strategy, block: Block, prolongations: Sequence[Any] = ()) -> None:
@@ -43,6 +46,7 @@ class BlockMethod:
         self._factor: Factor | None = None
         self._key = (False, False)
         self._span: Span | None = None
+        self.once, self._centred = 0.0, False
 
     def solve(self) -> Outcome:
         """Solve what the block holds, to its targets, from its x."""
@@ -56,9 +60,12 @@ class BlockMethod:
         if block.changed or self._factor is None:
             key = (block.uniform, is_symmetric(block))
             if self._factor is None or self._key != key:
+                start = time.perf_counter()
                 self._factor = None  # a block's factor is large: never hold two
                 self._factor = Factor(block.pattern, shared=key[0], symmetric=key[1])
                 self._key = key
+                self._single()
+                self.once += time.perf_counter() - start
             block.scale[:] = 1.0
             values = self._single()
             with np.errstate(over="ignore"):
@@ -82,6 +89,11 @@ class BlockMethod:
 
     def _iterate(self) -> Outcome:
         block, p = self._block, self._block.pattern
+        if self._cg is None:
+            start = time.perf_counter()
+            self._cg = ConjugateGradients(p.n)
+            self._single()
+            self.once += time.perf_counter() - start
         with np.errstate(all="ignore"):
             block.scale[:] = 1.0
             if self.strategy.scaling == "diagonal":
@@ -93,9 +105,10 @@ class BlockMethod:
             start = time.perf_counter()
             self._set_up(values)
             self._lag.set_up(time.perf_counter() - start)
+            if not self._centred:
+                self.once += self._lag.price
+            self._centred = True
         assert self._preconditioner is not None
-        if self._cg is None:
-            self._cg = ConjugateGradients(p.n)
         start = time.perf_counter()
         outcome = self._cg.solve(block, values, self._preconditioner.solve, self.strategy.max_it)
         self._lag.solved(time.perf_counter() - start)

@@ -111,9 +111,10 @@ def test_interleave_and_back(count):
     call("interleave", count, index, full, source, lanes)
     np.testing.assert_array_equal(lanes, source[:, index].T)
     back = np.zeros((LANES, full))
-    call("separate", count, index, full, lanes, back)
+    units = 2.0 ** np.arange(LANES)
+    call("separate", count, index, full, lanes, units, back)
     expected = np.zeros((LANES, full))
-    expected[:, index] = source[:, index]
+    expected[:, index] = source[:, index] * units[:, None]
     np.testing.assert_array_equal(back, expected)
 
 

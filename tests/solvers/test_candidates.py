@@ -108,7 +108,8 @@ def test_memory_leaves_factors_out(monkeypatch):
     assert "GiB" in left_out[0]
     found, _ = candidates(Kind(True, "positive"), True, SELF, pattern, False)
     assert any(s.direct and s.block > 1 for s in found)
-    monkeypatch.setattr(module, "MEMORY", size // 8)
+    monkeypatch.setattr(module, "MEMORY", size // 32)
+    monkeypatch.setattr(module, "MULTIGRID_FILL", 0)
     found, _ = candidates(Kind(True, "positive"), False, SELF, pattern, False)
     assert not any(s.pc == "cholesky" and s.block > 1 for s in found)
     assert any(s.pc == "gamg" and s.block > 1 for s in found)
