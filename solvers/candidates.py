@@ -17,8 +17,8 @@ __all__ = ["Kind", "candidates", "kind_of", "least_seconds"]
 # all lanes together; of PETSc's own; of MUMPS.
 SPEEDS = {"block": 2e11, "petsc": 6e9, "mumps": 4e10}
 # Seconds a system that a block takes for an entry of a shared factor: two products in each of six
-# iterations.
-ENTRY = 12 * 0.4e-9 / LANES
+# iterations, from memory.
+ENTRY = 12 * 1.2e-9 / LANES
 # Entries of a factor a row beyond which a multigrid cycle may be cheaper: 3-D, as a rule.
 MULTIGRID_FILL = 64
 MEMORY = 4 * 2**30  # bytes that a block's factor may take

@@ -98,7 +98,7 @@ def test_the_schema_is_json_schema():
         ["check", "/"],
         ["frobnicate"],
         ["run", EXAMPLE, "--ranks", "0"],
-        ["run", EXAMPLE, "--set", "solve.strategy.recycle=39"],
+        ["run", EXAMPLE, "--set", "solve.strategy={ksp: gcrodr, recycle: 39}"],
         [],
     ],
     ids=str,
