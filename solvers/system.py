@@ -76,7 +76,7 @@ class System:
 
     Attributes:
         id: The sample's id.
-        A: (n, n) matrix; rows of constrained dofs are identity rows.
+        A: (n, n) matrix; rows and columns of constrained dofs are those of the identity.
         b: (n,) lifted right-hand side with the Dirichlet values in the constrained rows.
         free: (n_local,) mask of the owned dofs that are not constrained; None: all are free.
         rtol: Bound on its true residual; None: the stream's.
