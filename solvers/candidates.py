@@ -97,7 +97,10 @@ def candidates(
     else:
         found += [direct, Strategy("preonly", "lu", factor_solver="petsc")][: 1 + serial]
         if not uniform:
-            found += [Strategy("gcrodr", "lu", reuse="lagged"), Strategy("gcrodr", "ilu")]
+            found.append(Strategy("gcrodr", "lu", reuse="lagged"))
+        # on several ranks the blocks of a saddle point may be singular on one of them alone
+        if not uniform and (serial or kind.diagonal != "zero"):
+            found.append(Strategy("gcrodr", "ilu"))
     if uniform:
         found += [replace(s, guess="superposition") for s in found if s.direct and s.block == 1]
     return found, left_out

@@ -28,6 +28,7 @@ EXPECTED = 256  # systems that share the set-up, where nobody says how many will
 SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 FAILURES = 0.25  # a candidate that fails on more than this share is out
 TRIAL_IT = 100  # iterations that a trial allows a block
+TRIAL_IT_ALONE = 1000  # … and a single system
 MAX_IT = Strategy().max_it
 PATIENCE = 3  # … after this many windows of SYSTEMS in a row
 
@@ -267,9 +268,8 @@ class Pilot:
         return None
 
     def _make(self, strategy: Strategy) -> Chain | BlockChain:
-        trial = replace(strategy, fallback=False)
-        if strategy.block > 1:
-            trial = replace(trial, max_it=TRIAL_IT)
+        allowed = TRIAL_IT if strategy.block > 1 else min(strategy.max_it, TRIAL_IT_ALONE)
+        trial = replace(strategy, fallback=False, max_it=allowed)
         arguments = (trial, self._rtol, self._comm, self._dtype, self._prolongations)
         if strategy.block > 1:
             return BlockChain(*arguments, pattern=self._pattern)
