@@ -93,8 +93,8 @@ def test_stopped_and_failed_candidates_are_not_picked(only):
     assert all(s.converged for s in found)
     record = evidence[0]
     assert record["picked"] == LU.label
-    assert [t["failed"] > 4 for t in record["trials"]] == [True, False, False]
-    assert record["trials"][2]["stopped"]
+    assert [t["failed"] > 4 for t in record["trials"][:2]] == [True, False]
+    assert record["trials"][2]["stopped"]  # whatever it has failed on by then
 
 
 @pytest.mark.parametrize("count", [1, 20])
