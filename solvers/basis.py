@@ -18,8 +18,7 @@ class Basis:
 
     A basis vector is a row of a C-ordered array (the same memory as the columns of a column-major
     block), so that a PETSc Vec lies over each one and `A.mult` writes straight into it. Products
-    with many rows are BLAS-2 calls without temporaries: at 20 to 40 rows OpenBLAS reads 85 to
-    110 GB/s, the speed of the cache; loops compiled with Numba reached a third of that.
+    with many rows are BLAS-2 calls without temporaries.
 
     Attributes:
         width: Vectors of [C | V], at most `restart + 1` with C.

@@ -176,7 +176,7 @@ class BlockChain:
                 norms, iterations = outcome.norms, outcome.iterations
             if self._dtype != np.float64:
                 norms = block.round(self._dtype)
-            x = block.solutions().astype(self._dtype)
+            x = block.solutions().astype(self._dtype, copy=False)
         # a power of two that leaves the range of numbers, or x that does: not what was verified
         unit = block.units[1] / block.units[0]
         norms = np.where((unit > 1e-250) & (unit < 1e250), norms, np.nan)

@@ -11,8 +11,8 @@ from petsc4py import PETSc
 
 from solvers.method import Method
 from solvers.residual import all_sum, true_residual
+from solvers.span import Span
 from solvers.strategy import Strategy
-from solvers.superposition import Superposition
 from solvers.system import Reason, Solution, System
 
 __all__ = ["DIRECT", "SAFETY", "Chain"]
@@ -51,7 +51,8 @@ class Chain:
     checked: tuple[PETSc.Mat, int] | None = None
     work: tuple[PETSc.Vec, PETSc.Vec] | None = None
     layout: tuple[int, int] = (-1, -1)
-    superposition: Superposition | None = None
+    span: Span | None = None
+    given_up: tuple[PETSc.Mat, int] | None = None
     operator: tuple[PETSc.Mat, int] | None = None
 
     def take(self, system: System) -> list[Solution]:
@@ -69,9 +70,7 @@ class Chain:
         if trouble is not None:
             best = _Attempt(np.full(self._local(system), np.nan, self.dtype), trouble, 0, np.nan)
         else:
-            best = self._superposed(system) or self._climb(system, ladder)
-            if self.superposition is not None and best.reason == Reason.CONVERGED:
-                self.superposition.learn(system.b.getArray(readonly=True), best.x)
+            best = self._superposed(system) or self._learnt(system, self._climb(system, ladder))
         self.previous = best.x if best.reason == Reason.CONVERGED else None
         seconds = self.comm.allreduce(time.perf_counter() - start, MPI.MAX)
         return Solution(
@@ -135,22 +134,31 @@ class Chain:
         return finite
 
     def _superposed(self, system: System) -> _Attempt | None:
-        """A combination of earlier solutions, if it has the wanted true residual. Collective."""
-        if self.strategy.guess != "superposition":
-            return None
-        if self.superposition is None:
-            self.superposition = Superposition(self.comm)
+        """A combination of earlier solutions, if it has the wanted true residual. Collective.
+
+        A space that is full and still doesn't serve is given up.
+        """
         operator = (system.A, system.A.stateGet())
-        if operator != self.operator:
-            self.operator = operator
-            self.superposition.reset()
-        rtol = self.rtol if system.rtol is None else system.rtol
-        guess = self.superposition.guess(system.b.getArray(readonly=True), rtol)
-        if guess is None:
+        if self.strategy.guess != "superposition" or self.given_up == operator:
             return None
-        x = _with_data(guess.astype(self.dtype), system)
+        if self.span is None or operator != self.operator:
+            self.operator = operator
+            self.span = Span(self.comm, self._local(system))
+        b: Any = system.b.getArray(readonly=True)
+        x = _with_data(self.span.combine(b[:, None])[:, 0].astype(self.dtype), system)
         rho = true_residual(system.A, system.b, x, system.free, self.dtype, self.work)
-        return _Attempt(x, Reason.CONVERGED, 1, rho) if rho <= rtol else None
+        if rho <= (self.rtol if system.rtol is None else system.rtol):
+            return _Attempt(x, Reason.CONVERGED, 1, rho)
+        if self.span.full:
+            self.span, self.given_up = None, operator
+        return None
+
+    def _learnt(self, system: System, attempt: _Attempt) -> _Attempt:
+        """Keep a solution for superposition. Collective."""
+        if self.span is not None and attempt.reason == Reason.CONVERGED:
+            b: Any = system.b.getArray(readonly=True)
+            self.span.learn(b[:, None], attempt.x[:, None])
+        return attempt
 
     def _climb(self, system: System, ladder: list[str]) -> _Attempt:
         """The strategy, a fresh start, a direct solve: the first that is verified. Collective."""
@@ -181,6 +189,7 @@ class Chain:
     ) -> _Attempt:
         if self.method is None:
             self.method = Method(strategy, self.comm, self.prolongations)
+        self.method.strategy = strategy  # the pilot's trials have tighter limits
         attempt = self._run(self.method, system, previous)
         if attempt.reason == Reason.PETSC_ERROR:
             self._drop_method()  # its objects may be in any state

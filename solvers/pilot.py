@@ -9,7 +9,7 @@ import numpy as np
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from solvers.block.library import LANES, KernelError
+from solvers.block.library import KernelError
 from solvers.block.pattern import Pattern
 from solvers.block_chain import BlockChain
 from solvers.candidates import candidates, kind_of, least_seconds
@@ -25,11 +25,10 @@ HOPELESS = 1.6  # a candidate is stopped when it has taken this times the best o
 FEW = 30  # iterations of a scaled block: without scaling it takes more
 FAR = 3.0  # times the best: superposition doesn't make up for it
 EXPECTED = 256  # systems that share the set-up, where nobody says how many will come
-SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 FAILURES = 0.25  # a candidate that fails on more than this share is out
 TRIAL_IT = 100  # iterations that a trial allows a block
 TRIAL_IT_ALONE = 1000  # … and a single system
-MAX_IT = Strategy().max_it
+SLOWER = 2.0  # times the pilot's figure: a new pilot is due …
 PATIENCE = 3  # … after this many windows of SYSTEMS in a row
 
 
@@ -133,9 +132,7 @@ class Pilot:
             return self._watched(self._chain.solve())
         if not self._held:
             return []
-        if not all(self._sound(system) for system in self._held):
-            return self._without_pilot()
-        return self._pilot()
+        return self._pilot() if self._sound() else self._without_pilot()
 
     # --- the pilot ---
 
@@ -155,16 +152,16 @@ class Pilot:
         b = system.b.copy()
         self._held.append(System(system.id, A, b, system.free, system.rtol, system.increment))
 
-    def _sound(self, system: System) -> bool:
-        """Whether a pilot can use it. Collective."""
-        checker = Chain(Strategy("preonly", "lu"), self._rtol, self._comm, self._dtype)
-        found = checker.inspect(system) is None
+    def _sound(self) -> bool:
+        """Whether a pilot can use what is held. Collective."""
+        checker = Chain(DIRECT, self._rtol, self._comm, self._dtype)
+        found = [checker.inspect(system) is None for system in self._held]
         checker.close()
-        return found
+        return all(found)
 
     def _without_pilot(self) -> list[Solution]:
         """Solve what is held directly, without drawing a conclusion: some of it is damaged."""
-        chain = Chain(Strategy("preonly", "lu"), self._rtol, self._comm, self._dtype)
+        chain = Chain(DIRECT, self._rtol, self._comm, self._dtype)
         solutions = [s for system in self._held for s in chain.take(system)]
         chain.close()
         self._release()
@@ -205,7 +202,7 @@ class Pilot:
         if best is None or self._chain is None:  # nothing came through: all that is left is LU
             best = replace(trials[0], strategy=DIRECT, seconds=np.inf)
             self._chain = Chain(DIRECT, self._rtol, self._comm, self._dtype)
-        self._chain.strategy = replace(self._chain.strategy, fallback=True, max_it=MAX_IT)
+        self._chain.strategy = best.strategy  # with the ladder, and its own limit
         self._figure, self._slow, self._window = best.seconds, 0, []
         if self._evidence is not None:
             self._evidence(
@@ -346,7 +343,7 @@ class Pilot:
     def _watched(self, solutions: list[Solution]) -> list[Solution]:
         """Ask for a new pilot when the present strategy has become slow. Collective."""
         self._window += solutions
-        if len(self._window) >= max(SYSTEMS, LANES):
+        if len(self._window) >= SYSTEMS:
             mean = float(np.mean([s.seconds for s in self._window]))
             self._slow = self._slow + 1 if mean > SLOWER * self._figure else 0
             self._window = []

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from numpy.typing import NDArray
 
 from solvers.block.block import Block
@@ -13,8 +14,8 @@ from solvers.block.factor import Factor
 from solvers.block.library import aligned, call
 from solvers.block.multigrid import Multigrid
 from solvers.block.refinement import refine
-from solvers.block.span import Span
 from solvers.lag import Lag
+from solvers.span import Span
 from solvers.strategy import Strategy
 
 __all__ = ["BlockMethod"]
@@ -71,14 +72,14 @@ class BlockMethod:
             with np.errstate(over="ignore"):
                 values[:] = block.values
             self._factor.compute(np.ascontiguousarray(values[:, 0]) if key[0] else values)
-            self._span = Span(block.pattern.n) if block.uniform else None
+            self._span = Span(MPI.COMM_SELF, block.pattern.n) if block.uniform else None
         return self._superposed() if self._span is not None else refine(block, self._factor.solve)
 
     def _superposed(self) -> Outcome:
         """Refine what earlier solutions of the same operator add up to, where they span enough."""
         block, span = self._block, self._span
         assert self._factor is not None and span is not None
-        span.guess(block.b, block.x)
+        block.x[:] = span.combine(block.b)
         outcome = refine(block, self._factor.solve)
         if span.full and outcome.iterations.any():
             self._span = None  # the right-hand sides have too many dimensions
