@@ -13,11 +13,13 @@ import pytest
 from pipeline import stages
 from pipeline.chains import missing_batches
 from pipeline.dataset_folder import data_folder
+from pipeline.discretisation import Discretisation
 from pipeline.in_flight import InFlight
 from pipeline.interrupt import StopFlag
+from pipeline.sampler import Sampler
 from pipeline.spec import data_key, load_spec
 from pipeline.stages.solve import world
-from storage import read_spaces
+from storage import read_order, read_spaces
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAMPLES = 7
@@ -232,3 +234,34 @@ def _columns(root):
                 for name in file[group]:
                     found[f"{path.name} {group}/{name}"] = file[group][name][()]
     return found
+
+
+def test_a_marching_sample_gets_its_matrix_back(tmp_path):
+    """Another sample's turn costs no assembly: the time steps of one sample have one matrix."""
+    spec = load_spec(EXAMPLES / "heat.yaml", ["samples=2", "mesh.resolution=6"])
+    folder = data_folder(spec, tmp_path)
+    stages.sample(spec, tmp_path, quiet=True)
+    spaces = read_spaces(folder.spaces)
+    there = Discretisation(spec, spaces, world().Split(world().rank))
+    sampler = Sampler(spec, spaces)
+    inputs = [sampler.inputs(i) for i in range(2)]
+    first = there.march(0, inputs[0]).send(None)
+    entries, state = first.A.getValuesCSR()[2].copy(), there.state()
+    other = there.march(1, inputs[1]).send(None)
+    assert not np.array_equal(other.A.getValuesCSR()[2], entries)
+    there.resume(inputs[0], state)
+    before = first.A.stateGet()
+    A, _ = there.problem.assemble()
+    assert A.stateGet() == before  # not assembled again
+    np.testing.assert_array_equal(A.getValuesCSR()[2], entries)
+
+
+@pytest.mark.parametrize(("name", "one_operator"), [("poisson", True), ("darcy", False)])
+def test_samples_of_one_operator_are_not_sorted(name, one_operator, tmp_path):
+    """Their matrices are the same: no features are drawn, and the path is the order of the ids."""
+    spec = load_spec(EXAMPLES / f"{name}.yaml", ["samples=6", "mesh.resolution=8", "train=null"])
+    folder = data_folder(spec, tmp_path)
+    stages.sample(spec, tmp_path, quiet=True)
+    stages.order(spec, tmp_path)
+    (segment,) = read_order(folder.order)
+    assert (segment.path.tolist() == list(range(6))) == one_operator

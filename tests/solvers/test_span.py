@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from mpi4py import MPI
+from petsc4py import PETSc
 from solver_problems import diffusion, to_petsc, vector
 
 from solvers import Strategy, System, solve_stream
@@ -65,10 +66,15 @@ def test_it_serves_streams_with_one_operator(strategy, dimensions):
 
 
 def test_another_operator_starts_anew():
+    """Each operator is solved with as long as its space grows, and no longer."""
     matrices = [diffusion(20), diffusion(20, seed=1)]
     operators = [to_petsc(m) for m in matrices]
     strategy = Strategy("preonly", "lu", factor_solver="petsc", guess="superposition")
     right = few_dimensions(2, 16)
     stream = (System(i, operators[i // 8], vector(operators[0], b)) for i, b in enumerate(right))
+    solves = PETSc.Log.Event("MatSolve")
+    PETSc.Log.begin()
+    before = solves.getPerfInfo()["count"]
     for i, s in enumerate(solve_stream(stream, strategy, rtol=1e-8, comm=MPI.COMM_SELF)):
         assert np.linalg.norm(matrices[i // 8] @ s.x - right[i]) <= 1e-8 * np.linalg.norm(right[i])
+    assert solves.getPerfInfo()["count"] - before == 4
