@@ -94,7 +94,16 @@ def strategy_of(spec: Spec, ranks: int) -> Any:
         SpecError: The combination is impossible.
     """
     asked = spec.solve.strategy
-    return "auto" if asked is None else _checked(asked.model_dump(), ranks)
+    if asked is None:
+        return "auto"
+    if asked.pc == "mg" and (spec.mesh.levels < 2 or ranks > 1):
+        raise SpecError(
+            [
+                f"solve.strategy.pc: got mg with mesh.levels {spec.mesh.levels} on {ranks} ranks a "
+                "solve; allowed here: others, or levels of at least 2 and ranks_per_solve 1"
+            ]
+        )
+    return _checked(asked.model_dump(), ranks)
 
 
 def _checked(options: dict[str, Any], ranks: int) -> Any:

@@ -99,6 +99,7 @@ def test_the_schema_is_json_schema():
         ["frobnicate"],
         ["run", EXAMPLE, "--ranks", "0"],
         ["run", EXAMPLE, "--set", "solve.strategy={ksp: gcrodr, recycle: 39}"],
+        ["run", EXAMPLE, "--set", "solve.strategy={ksp: cg, pc: mg}"],
         [],
     ],
     ids=str,
