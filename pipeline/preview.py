@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.operators.pictures import draw, magnitude
+from pipeline.operators.validation.pictures import draw, magnitude
 from storage import Dataset
 from storage.files import commit_bytes, make_folder
 from storage.triangles import Drawing, drawing, inner_cells, outline

@@ -12,9 +12,9 @@ from pipeline.operators.config import SponConfig, TrainConfig
 from pipeline.operators.errors import CheckpointMismatch, TrainingError
 
 if TYPE_CHECKING:
-    from pipeline.operators.checkpoint import Checkpoint, load_checkpoint
     from pipeline.operators.spon import SPON
-    from pipeline.operators.training import TrainReport, train
+    from pipeline.operators.training.checkpoint import Checkpoint, load_checkpoint
+    from pipeline.operators.training.run import TrainReport, train
 
 __all__ = [
     "SPON",
@@ -30,10 +30,10 @@ __all__ = [
 
 _HOMES = {
     "SPON": "pipeline.operators.spon",
-    "Checkpoint": "pipeline.operators.checkpoint",
-    "load_checkpoint": "pipeline.operators.checkpoint",
-    "TrainReport": "pipeline.operators.training",
-    "train": "pipeline.operators.training",
+    "Checkpoint": "pipeline.operators.training.checkpoint",
+    "load_checkpoint": "pipeline.operators.training.checkpoint",
+    "TrainReport": "pipeline.operators.training.run",
+    "train": "pipeline.operators.training.run",
 }
 
 

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from pipeline.operators.config import SponConfig
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.graph import dof_graph
-from pipeline.operators.modes import Modes, low_modes
-from pipeline.operators.normalisation import Normalisation
-from pipeline.operators.processor import MessagePassing
+from pipeline.operators.fe.graph import dof_graph
+from pipeline.operators.fe.modes import Modes, low_modes
+from pipeline.operators.fe.normalisation import Normalisation
+from pipeline.operators.fe.transfer import transfer_matrix
+from pipeline.operators.processors.message_passing import MessagePassing
 from pipeline.operators.task import Task
-from pipeline.operators.transfer import transfer_matrix
 
 __all__ = ["SPON"]
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pipeline.operators import TrainConfig
-from pipeline.operators.controls import CONTROLS
-from pipeline.operators.normalisation import choose_log, fit_normalisation
-from pipeline.operators.norms import gram, norm, relative_errors
-from pipeline.operators.pod_ridge import RIDGES
-from pipeline.operators.setting import Setting
+from pipeline.operators.controls.pod_ridge import RIDGES
+from pipeline.operators.controls.setting import Setting
+from pipeline.operators.controls.simple import CONTROLS
+from pipeline.operators.fe.normalisation import choose_log, fit_normalisation
+from pipeline.operators.fe.norms import gram, norm, relative_errors
 from pipeline.operators.task import make_task, open_splits
 from storage import open_dataset
 

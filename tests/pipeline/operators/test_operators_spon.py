@@ -6,15 +6,15 @@ import torch
 from darcy_data import Square, make_data
 
 from pipeline.operators import SPON, TrainConfig, TrainingError
-from pipeline.operators.batches import Batches
 from pipeline.operators.config import SponConfig
-from pipeline.operators.fit import _relative_loss
-from pipeline.operators.graph import dof_graph
-from pipeline.operators.modes import low_modes
-from pipeline.operators.normalisation import fit_normalisation
-from pipeline.operators.norms import gram
-from pipeline.operators.sparse import SparseProduct
+from pipeline.operators.fe.graph import dof_graph
+from pipeline.operators.fe.modes import low_modes
+from pipeline.operators.fe.normalisation import fit_normalisation
+from pipeline.operators.fe.norms import gram
+from pipeline.operators.fe.sparse import SparseProduct
 from pipeline.operators.task import make_task
+from pipeline.operators.training.batches import Batches
+from pipeline.operators.training.loop import _relative_loss
 from storage import open_dataset
 
 SMALL = SponConfig(width=12, layers=2, modes=12)

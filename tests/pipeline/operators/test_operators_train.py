@@ -18,9 +18,9 @@ from pipeline.operators import (
     load_checkpoint,
     train,
 )
-from pipeline.operators import fit as fit_module
-from pipeline.operators.fit import evaluate
-from pipeline.operators.norms import gram, relative_errors
+from pipeline.operators.fe.norms import gram, relative_errors
+from pipeline.operators.training import loop as fit_module
+from pipeline.operators.training.loop import evaluate
 from storage import open_dataset
 
 QUICK = {"operator": {"width": 8, "layers": 2, "modes": 10}, "epochs": 4, "threads": 1}
@@ -230,7 +230,7 @@ def test_config_forbids_what_it_does_not_know():
 def test_importing_is_light():
     code = (
         "import sys, logging; before = list(logging.root.handlers)\n"
-        "import pipeline.operators, pipeline.operators.config\n"
+        "import pipeline.operators, pipeline.operators.config.train\n"
         "pipeline.operators.TrainConfig()\n"
         "heavy = {'torch', 'mpi4py', 'petsc4py', 'dolfinx', 'matplotlib', 'scipy', 'h5py'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

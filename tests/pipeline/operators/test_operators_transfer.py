@@ -5,7 +5,7 @@ import pytest
 from darcy_data import Square
 
 from pipeline.operators import TrainingError
-from pipeline.operators.transfer import transfer_matrix
+from pipeline.operators.fe.transfer import transfer_matrix
 
 
 @pytest.fixture(scope="module")

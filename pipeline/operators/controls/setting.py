@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from pipeline.operators.normalisation import Normalisation
-from pipeline.operators.norms import gram
+from pipeline.operators.fe.normalisation import Normalisation
+from pipeline.operators.fe.norms import gram
 from pipeline.operators.task import Task
 from storage import Dataset
 

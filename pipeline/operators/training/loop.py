@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.operators.batches import Batch, Batches
 from pipeline.operators.config import TrainConfig
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.norms import gram, relative_errors
-from pipeline.operators.sparse import SparseProduct
+from pipeline.operators.fe.norms import gram, relative_errors
+from pipeline.operators.fe.sparse import SparseProduct
 from pipeline.operators.spon import SPON
+from pipeline.operators.training.batches import Batch, Batches
 from storage import Dataset
 
 __all__ = ["History", "evaluate", "fit"]

@@ -12,8 +12,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.normalisation import positions
-from pipeline.operators.norms import norm
+from pipeline.operators.fe.normalisation import positions
+from pipeline.operators.fe.norms import norm
 from pipeline.operators.spon import SPON
 from storage import Dataset
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.operators.checkpoint import versions
-from pipeline.operators.pictures import Row, loss_curve, panel
+from pipeline.operators.training.checkpoint import versions
+from pipeline.operators.validation.pictures import Row, loss_curve, panel
 from storage import Dataset
 from storage.files import commit_bytes, commit_json
 from storage.triangles import drawing
@@ -18,7 +18,7 @@ from storage.triangles import drawing
 if TYPE_CHECKING:
     from pipeline.operators.config import TrainConfig
     from pipeline.operators.spon import SPON
-    from pipeline.operators.training import TrainReport
+    from pipeline.operators.training.run import TrainReport
 
 __all__ = ["write_report"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from pipeline.operators.normalisation import positions
-from pipeline.operators.pod_ridge import pod_ridge_control
-from pipeline.operators.setting import Control, Setting
+from pipeline.operators.controls.pod_ridge import pod_ridge_control
+from pipeline.operators.controls.setting import Control, Setting
+from pipeline.operators.fe.normalisation import positions
 
 __all__ = ["CONTROLS", "mean_control", "nearest_control"]
 

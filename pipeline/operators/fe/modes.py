@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import eigsh
 
-from pipeline.operators.graph import DofGraph
+from pipeline.operators.fe.graph import DofGraph
 
 __all__ = ["Modes", "low_modes"]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from storage.triangles import Drawing
 
 if TYPE_CHECKING:
-    from pipeline.operators.fit import History
+    from pipeline.operators.training.loop import History
 
 __all__ = ["Row", "draw", "loss_curve", "magnitude", "panel"]
 

@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.operators.checkpoint import NAME, save_checkpoint
 from pipeline.operators.config import TrainConfig
-from pipeline.operators.controls import CONTROLS
+from pipeline.operators.controls.setting import Setting
+from pipeline.operators.controls.simple import CONTROLS
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.fit import History, evaluate, fit
-from pipeline.operators.normalisation import fit_normalisation
-from pipeline.operators.norms import gram, relative_errors
-from pipeline.operators.setting import Setting
+from pipeline.operators.fe.normalisation import fit_normalisation
+from pipeline.operators.fe.norms import gram, relative_errors
 from pipeline.operators.spon import SPON
 from pipeline.operators.task import Task, make_task, open_splits
+from pipeline.operators.training.checkpoint import NAME, save_checkpoint
+from pipeline.operators.training.loop import History, evaluate, fit
 from storage import Dataset, open_dataset
 from storage.files import make_folder
 
@@ -166,7 +166,7 @@ def _run(
     progress: Progress | None,
     start: float,
 ) -> TrainReport:
-    from pipeline.operators.report import write_report
+    from pipeline.operators.validation.report import write_report
 
     normalisation = fit_normalisation(splits["train"], task, config)
     operator = SPON(config.operator, task, normalisation)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.operators.normalisation import positions
-from pipeline.operators.norms import gram, norm
-from pipeline.operators.setting import Control, Setting
+from pipeline.operators.controls.setting import Control, Setting
+from pipeline.operators.fe.normalisation import positions
+from pipeline.operators.fe.norms import gram, norm
 from storage import Dataset
 
 __all__ = ["MAX_SAMPLES", "pod_ridge_control"]

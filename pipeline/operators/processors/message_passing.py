@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.operators.graph import DofGraph
-from pipeline.operators.modes import Modes
-from pipeline.operators.sparse import SparseProduct
+from pipeline.operators.fe.graph import DofGraph
+from pipeline.operators.fe.modes import Modes
+from pipeline.operators.fe.sparse import SparseProduct
 
 __all__ = ["MessagePassing"]
 

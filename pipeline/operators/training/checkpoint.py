@@ -22,8 +22,8 @@ from safetensors.torch import save
 
 from pipeline.operators.config import TrainConfig
 from pipeline.operators.errors import CheckpointMismatch
-from pipeline.operators.modes import Modes
-from pipeline.operators.normalisation import InputScale, Normalisation
+from pipeline.operators.fe.modes import Modes
+from pipeline.operators.fe.normalisation import InputScale, Normalisation
 from pipeline.operators.spon import SPON
 from pipeline.operators.task import make_task
 from storage import Dataset

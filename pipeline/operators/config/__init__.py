@@ -1,0 +1,5 @@
+"""What a spec says about training. Importing this loads pydantic only."""
+
+from pipeline.operators.config.train import Control, OperatorConfig, SponConfig, TrainConfig
+
+__all__ = ["Control", "OperatorConfig", "SponConfig", "TrainConfig"]

@@ -1,0 +1,1 @@
+"""What needs no network: the operators that a trained one has to beat."""

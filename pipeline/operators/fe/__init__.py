@@ -1,0 +1,1 @@
+"""Fixed linear algebra of stored finite-element spaces: nodes, transfers, norms, constraints."""

@@ -1,0 +1,1 @@
+"""What is learnt: networks from values at places to values at places."""

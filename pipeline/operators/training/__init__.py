@@ -1,0 +1,1 @@
+"""Fitting: data, losses, the loop, checkpoints, tracking."""

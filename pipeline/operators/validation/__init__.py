@@ -1,0 +1,1 @@
+"""Judging: errors, defects, tables and pictures."""
