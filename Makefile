@@ -21,7 +21,7 @@ install: .venv/installed ## make .venv with everything in it (seconds when nothi
 	  { echo "Python 3.12 is needed; say where: make install PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,flows,dask,gmsh,test]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,mlflow,flows,dask,gmsh,test]'
 	@touch $@
 
 GMSH_LIBRARIES := libgl1 libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1 libxfixes3 libgomp1

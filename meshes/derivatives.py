@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 _IDENTITY = basix.MapType.identity
 _COVARIANT = basix.MapType.covariantPiola
 _CONTRAVARIANT = basix.MapType.contravariantPiola
+_CURLS = (("N2E", "RT", 0), ("N1E", "BDM", -1))  # source, target, degree added; on simplices
 _SIMPLICES = ("interval", "triangle", "tetrahedron")
 
 
@@ -39,7 +40,8 @@ def derivatives_tree(spaces: dict[str, FunctionSpace]) -> dict[str, Any]:
     """Return the `derivatives` tree: each derivative that leads from one space into another.
 
     The pairs are gradient P_k → N1curl_k, N2curl_{k−1}; rotated gradient (in the plane)
-    P_k → RT_k; curl N1curl_k, N2curl_k → RT_k in space, → DG_{k−1} in the plane; divergence
+    P_k → RT_k, BDM_{k−1}; curl N1curl_k, N2curl_k → RT_k and N1curl_k → BDM_{k−1} in space,
+    → DG_{k−1} in the plane; divergence
     RT_k, BDM_k, vector P_k → DG_{k−1} (RT_k on quadrilaterals and hexahedra → DG_{k-1} there,
     affine cells only; N2curl, BDM and vector P on simplices only); broken gradient P_k, DG_k →
     vector DG_{k−1} on affine simplices. Serial, not collective.
@@ -80,7 +82,7 @@ def natural_derivative(U: FunctionSpace, V: FunctionSpace) -> str | None:
     if plane and (into == ("P", "RT", 0) or (simplex and into == ("P", "BDM", -1))):
         return "rot"
     spatial = U.mesh.geometry.dim == 3
-    if spatial and (into == ("N1E", "RT", 0) or (simplex and into == ("N2E", "RT", 0))):
+    if spatial and (into == ("N1E", "RT", 0) or (simplex and into in _CURLS)):
         return "curl"
     return None
 

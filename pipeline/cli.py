@@ -124,6 +124,46 @@ def train(target: Target, root: Root = "data", set_: Set = None) -> int:
 
 
 @app.command()
+def predict(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint of `train`, or its folder.")],
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A data set, or a file of functions: .npz, .h5, .yaml."
+        ),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set with mesh and spaces; default: the checkpoint's.")
+    ] = None,
+    ids: Annotated[str | None, typer.Option(help="Stored samples, such as 3,5,10-20.")] = None,
+    split: Annotated[str | None, typer.Option(help="Stored samples of a split.")] = None,
+    out: Annotated[
+        list[Path] | None, typer.Option(help="A file to write: .npz, .h5, .vtkhdf or .png.")
+    ] = None,
+    against_solver: Annotated[
+        bool, typer.Option("--against-solver", help="Time it against solves of equal error.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Predict solutions with a trained operator."""
+    from pipeline.operators.errors import TrainingError
+    from pipeline.stages.predict import predict as run_predict
+
+    check_serial_stage("predict")
+    if not out and not against_solver and not as_json and not Path(given).is_dir():
+        raise TrainingError("nothing to do with the prediction; name a file with --out, or --json")
+    if against_solver and not Path(given).is_dir():
+        raise TrainingError(f"--against-solver: {given} is no data set, whose solves it compares")
+    found = run_predict(checkpoint, given, dataset=dataset, ids=ids, split=split, out=out or [])
+    if against_solver:
+        from pipeline.stages.rival import against_solver as compare
+
+        found["against_solver"] = compare(checkpoint, given, ids, split)
+    output.print_prediction(found, as_json)
+    return ExitCode.OK
+
+
+@app.command()
 def check(
     target: Target,
     root: Root = "data",

@@ -15,6 +15,7 @@ __all__ = [
     "print_check",
     "print_families",
     "print_list",
+    "print_prediction",
     "print_report",
     "print_run",
     "print_show",
@@ -95,6 +96,39 @@ def _report_rows(report: Any) -> list[tuple[str, Any]]:
         for name in report.scores
     ]
     return [*rows, ("training report", str(report.folder / "report.md"))]
+
+
+def print_prediction(found: dict[str, Any], as_json: bool) -> None:
+    """Print what was predicted, and how it compares with the solver."""
+    if as_json:
+        return _print_json(found)
+    times = ", ".join(f"{name} {value:.3f} s" for name, value in found["seconds"].items())
+    rows: list[tuple[str, Any]] = [("samples", found["samples"]), ("time", times)]
+    if "errors" in found:
+        shown = ", ".join(f"{name} {value:.3%}" for name, value in found["errors"].items())
+        rows.append(("mean relative error", shown))
+    rows += [("file", file) for file in found["files"]]
+    _print_rows("prediction", rows + _rival_rows(found.get("against_solver")))
+
+
+def _rival_rows(found: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    if found is None:
+        return []
+    network, stored, rival = found["network"], found["stored"], found["rival"]
+    at = "" if stored["resolution"] is None else f", resolution {stored['resolution']}"
+    rows = [
+        (
+            "network",
+            f"{network['ms_batch_1']:.2f} ms/sample alone, {network['ms_batch_32']:.2f} in "
+            f"batches of 32, error {network['error']:.3%}",
+        ),
+        ("stored solves", f"{stored['ms']:.2f} ms/sample{at}"),
+    ]
+    if rival is None:
+        return [*rows, ("solver of equal error", f"none: {found['no_rival']}")]
+    text = f"{rival['ms']:.2f} ms/sample, resolution {rival['resolution']}"
+    text += f", error {rival['error']:.3%} ({rival['strategy']})"
+    return [*rows, ("solver of equal error", text)]
 
 
 def print_check(folder: DataFolder, result: Any, as_json: bool) -> None:

@@ -122,9 +122,11 @@ def _name(field: FieldInfo) -> Any:
 
 
 def _companions(names: list[Any], dim: int) -> list[Any]:
-    """The spaces that divergences and curls of fields lie in: where to, and by which matrix.
+    """The spaces before and after those of fields in the de Rham complex.
 
-    They show what a space preserves: ∇·σ of a flux in RT or BDM, ∇×E of a field in N1curl.
+    After: where ∇·σ of a flux in RT or BDM, ∇×E of a field in N1curl lie; they show what a space
+    preserves. Before: the potentials ψ whose curls are all the fluxes with ∇·σ = 0 (but for those
+    through holes): P_k or N1curl_k of RT_k, P_{k+1} or N1curl_{k+1} of BDM_k.
     """
     import meshes
 
@@ -136,6 +138,9 @@ def _companions(names: list[Any], dim: int) -> list[Any]:
             name.family == "P" and name.shape == (dim,) and dim > 1
         ):
             found.append(meshes.SpaceName("DG", name.degree - 1))
+        if name.family in ("RT", "BDM") and dim > 1:
+            degree = name.degree + (name.family == "BDM")
+            found.append(meshes.SpaceName("P" if dim == 2 else "N1curl", degree))
     return found
 
 

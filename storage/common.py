@@ -88,27 +88,27 @@ class Common:
     @property
     def spaces(self) -> Mapping[str, Any]:
         """Space → its tables, read when asked for: `ds.spaces["u"]["grams/mass"]` (CSR)."""
-        return self._tables("spaces")
+        return self.tables("spaces")
 
     @property
     def mesh(self) -> Mapping[str, Any]:
         """`points` (nv, gdim), `cells` (nc, k) and what else describes the mesh."""
-        return self._tables("mesh")
+        return self.tables("mesh")
 
     @property
     def blocks(self) -> Mapping[str, Any]:
         """Mixed field → sub-field → its dofs in the mixed numbering; empty if there is none."""
-        return self._tables("blocks")
+        return self.tables("blocks")
 
     @property
     def derivatives(self) -> Mapping[str, Any]:
         """`<a>-<b>` → `matrix` (CSR) from space a to b, and its `operator`; empty if none."""
-        return self._tables("derivatives")
+        return self.tables("derivatives")
 
     @property
     def hierarchy(self) -> Mapping[str, Any]:
         """`0` (the coarsest), `1`, … → `mesh`, `spaces`, `prolongations`; empty if none."""
-        return self._tables("hierarchy")
+        return self.tables("hierarchy")
 
     @property
     def times(self) -> npt.NDArray[np.float64] | None:
@@ -119,7 +119,7 @@ class Common:
     @property
     def fields(self) -> dict[str, Field]:
         """Name → what is known of the field."""
-        return make_fields(self._tables("fields"), [*self.inputs, *self.outputs])
+        return make_fields(self.tables("fields"), [*self.inputs, *self.outputs])
 
     def _verified(self) -> SpaceTree:
         """The tree of `spaces.h5`, once its hash is seen to be the manifest's."""
@@ -133,6 +133,7 @@ class Common:
             )
         return self._source.spaces
 
-    def _tables(self, name: str) -> Mapping[str, Any]:
+    def tables(self, name: str) -> Mapping[str, Any]:
+        """The tables of one group of `spaces.h5`, read when asked for; empty if it isn't there."""
         tree = self._verified()
         return tree.get(name, {})

@@ -47,6 +47,20 @@ class StoredElement:
                 bool(space["discontinuous"]),
             )
 
+    def entities(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Return each sub-entity of a cell that has nodes: (its local vertices, its nodes)."""
+        import basix
+
+        vertices = basix.topology(self._element.cell_type)
+        found = [
+            (tuple(where), tuple(dofs))
+            for places, entities in zip(vertices, self._element.entity_dofs, strict=True)
+            for where, dofs in zip(places, entities, strict=True)
+            if len(dofs)
+        ]
+        inside = range(self._element.dim, self._element.dim + (self._bubble is not None))
+        return found + [(tuple(vertices[-1][0]), tuple(inside))] * (self._bubble is not None)
+
     def tabulate(self, X: Array) -> Array:
         """Return the reference basis ψ (n, d, v) at reference points X (n, tdim)."""
         values = np.asarray(self._element.tabulate(0, X))[0]

@@ -74,14 +74,21 @@ class StoredFunction:
 
         v is the number of values at a point, in C order of the value shape.
         """
+        phi = self.basis(cells, reference_points)
+        values = np.einsum("ndv,ndb->nvb", phi, self._nodes[self._dofmap[cells]])
+        return values.reshape(len(values), -1)
+
+    def basis(self, cells: NDArray[np.integer], reference_points: Array) -> Array:
+        """Return φ (n, d, v) of the cells' nodes, at one reference point of each cell.
+
+        v is that of the element, blocks not expanded; the nodes are those of `dofmap`.
+        """
         X = np.ascontiguousarray(reference_points, dtype=float)
         psi = self._element.tabulate(X)
         T = self._element.transformations(self._info[cells])
         psi = psi if T is None else T @ psi
         _, J = self._map(cells, X)
-        phi = self._element.push_forward(psi, J)
-        values = np.einsum("ndv,ndb->nvb", phi, self._nodes[self._dofmap[cells]])
-        return values.reshape(len(values), -1)
+        return self._element.push_forward(psi, J)
 
     def __call__(self, points: Array) -> Array:
         """Return the values (n, v) at points (n, gdim); on a facet those of one of its cells.
@@ -108,7 +115,7 @@ class StoredFunction:
         for turn in range(int(count.max(initial=0))):
             left = left[(cells[left] < 0) & (count[left] > turn)]
             tried = self._bins.cells[start[left] + turn]
-            X = self._pull_back(tried, points[left])
+            X = self.pull_back(tried, points[left])
             inside = _outside(self._kind, X) <= _TOLERANCE
             cells[left[inside]], reference[left[inside]] = tried[inside], X[inside]
         return cells, reference
@@ -120,8 +127,11 @@ class StoredFunction:
         x = np.einsum("nk,nkg->ng", N, vertices)
         return x, np.einsum("nkg,nkj->ngj", vertices, gradients)
 
-    def _pull_back(self, cells: NDArray[np.integer], points: Array) -> Array:
-        """X by Newton's method, one exact step on simplices; NaN where it fails."""
+    def pull_back(self, cells: NDArray[np.integer], points: Array) -> Array:
+        """Return X (n, tdim) of one point (n, gdim) in each cell, also outside of it.
+
+        By Newton's method, one exact step on simplices; NaN where it fails.
+        """
         affine = self._kind in _SIMPLICES
         X = np.full(points.shape, 1.0 / points.shape[1] if affine else 0.5)
         step = np.zeros_like(X)

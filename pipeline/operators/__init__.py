@@ -12,14 +12,15 @@ from pipeline.operators.config import SponConfig, TrainConfig
 from pipeline.operators.errors import CheckpointMismatch, TrainingError
 
 if TYPE_CHECKING:
-    from pipeline.operators.spon import SPON
+    from pipeline.operators.operator import Operator
     from pipeline.operators.training.checkpoint import Checkpoint, load_checkpoint
-    from pipeline.operators.training.run import TrainReport, train
+    from pipeline.operators.training.run import train
+    from pipeline.operators.validation.scores import TrainReport
 
 __all__ = [
-    "SPON",
     "Checkpoint",
     "CheckpointMismatch",
+    "Operator",
     "SponConfig",
     "TrainConfig",
     "TrainReport",
@@ -29,10 +30,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "SPON": "pipeline.operators.spon",
+    "Operator": "pipeline.operators.operator",
     "Checkpoint": "pipeline.operators.training.checkpoint",
     "load_checkpoint": "pipeline.operators.training.checkpoint",
-    "TrainReport": "pipeline.operators.training.run",
+    "TrainReport": "pipeline.operators.validation.scores",
     "train": "pipeline.operators.training.run",
 }
 
@@ -43,7 +44,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
+        if error.name not in ("torch", "safetensors", "lightning_fabric"):
             raise
         raise ModuleNotFoundError(
             f"{error.name} is not installed, training needs it: pip install 'rekrylov[train]'",

@@ -22,74 +22,99 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Input fields, output field, and the tables of their spaces.
+    """Input fields and parameters, output fields, and the tables of their spaces.
 
     Attributes:
         inputs: the input fields.
-        output: the output field.
+        parameters: names of parameters by sample, that are inputs as well.
+        outputs: the output fields.
+        steps: output → number of stored time steps; 1 without a time axis.
         mesh: tables of the mesh.
         spaces: space name → its tables.
+        hierarchy: level → tables of the coarser meshes; empty if there are none.
+        periodic: output → `slaves`, `masters`; empty for most.
         spaces_hash: of `spaces.h5`.
         data_key: of the data set.
     """
 
     inputs: tuple[Field, ...]
-    output: Field
+    parameters: tuple[str, ...]
+    outputs: tuple[Field, ...]
+    steps: Mapping[str, int]
     mesh: Mapping[str, Any]
     spaces: Mapping[str, Any]
+    hierarchy: Mapping[str, Any]
+    periodic: Mapping[str, Any]
     spaces_hash: str
     data_key: str
 
     @property
-    def space(self) -> Mapping[str, Any]:
-        """Tables of the output's space."""
-        return self.spaces[self.output.space]
+    def names(self) -> list[str]:
+        """Names of all that is given: input fields, then parameters."""
+        return [*(field.name for field in self.inputs), *self.parameters]
 
-    @property
-    def constrained(self) -> NDArray[Any]:
-        """(k) Dirichlet dofs of the output, empty if there are none."""
-        fixed = self.output.constrained
-        return np.zeros(0, np.int32) if fixed is None else np.asarray(fixed)
+    def space(self, field: Field) -> Mapping[str, Any]:
+        """Tables of a field's space."""
+        return self.spaces[field.space]
 
-    @property
-    def values(self) -> NDArray[np.float64]:
-        """(k) what the Dirichlet dofs are fixed to."""
-        values = self.output.values
-        return np.zeros(len(self.constrained)) if values is None else np.asarray(values)
+    def given(self, dataset: Dataset, rows: Any) -> dict[str, NDArray[np.float64]]:
+        """Read what is given for some samples: name → (B, length), float64."""
+        read = {name: dataset.read(name, rows).astype(np.float64) for name in self.names}
+        return {name: values.reshape(len(values), -1) for name, values in read.items()}
+
+    def truth(self, dataset: Dataset, rows: Any) -> dict[str, NDArray[np.float64]]:
+        """Read the solutions of some samples: output → (B, T, dim), float64."""
+        found = {}
+        for field in self.outputs:
+            values = dataset.read(field.name, rows).astype(np.float64)
+            found[field.name] = values.reshape(len(values), self.steps[field.name], -1)
+        return found
 
 
 def make_task(
-    dataset: Dataset, inputs: Sequence[str] | None = None, output: str | None = None
+    dataset: Dataset,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Task:
-    """Choose the fields, by default all inputs and the only output.
+    """Choose the fields, by default all inputs, parameters and outputs.
+
+    Args:
+        dataset: with these fields.
+        inputs: names of input fields and parameters.
+        outputs: names of output fields.
 
     Raises:
-        TrainingError: a field that doesn't exist or that SPON can't learn yet.
+        TrainingError: a field that doesn't exist, or times that differ by sample.
     """
-    names = list(dataset.inputs) if inputs is None else list(inputs)
-    outputs = list(dataset.outputs)
-    if output is None and len(outputs) != 1:
-        raise TrainingError(f"outputs {outputs}: expected one; name it with `train.output`")
-    target = outputs[0] if output is None else output
-    if not names:
-        raise TrainingError(f"{dataset.path}: has no input field to learn from")
-    for name, known in [*((name, dataset.inputs) for name in names), (target, outputs)]:
+    every = [*dataset.inputs, *dataset.parameters]
+    names = every if inputs is None else list(inputs)
+    targets = list(dataset.outputs) if outputs is None else list(outputs)
+    if not names or not targets:
+        raise TrainingError(f"{dataset.path}: has no input or no output to learn")
+    for name, known in [*((n, every) for n in names), *((n, dataset.outputs) for n in targets)]:
         if name not in known:
             raise TrainingError(f"field {name!r} of `train`: expected one of {list(known)}")
-    fields = dataset.fields
-    chosen = tuple(fields[name] for name in names)
-    for field in chosen:
-        _check_input(field, dataset)
-    _check_output(fields[target], dataset)
-    manifest = dataset.manifest
+    if "times_mask" in dataset.columns:
+        raise TrainingError(f"{dataset.path}: times differ by sample, operators need common ones")
+    fields, manifest = dataset.fields, dataset.manifest
+    shapes = {name: dataset.columns[f"outputs/{name}"]["shape"] for name in targets}
     return Task(
-        chosen,
-        fields[target],
+        tuple(fields[name] for name in names if name in dataset.inputs),
+        tuple(name for name in names if name in dataset.parameters),
+        tuple(fields[name] for name in targets),
+        {name: int(shape[0]) if len(shape) > 1 else 1 for name, shape in shapes.items()},
         dataset.mesh,
         dataset.spaces,
+        dataset.hierarchy,
+        _periodic(dataset),
         str(manifest["spaces_hash"]),
         str(manifest["data_key"]),
     )
+
+
+def _periodic(dataset: Dataset) -> dict[str, Any]:
+    tables = dataset.tables("fields")
+    return {name: tables[name]["periodic"] for name in tables if "periodic" in tables[name]}
 
 
 def open_splits(dataset: Dataset, config: TrainConfig) -> dict[str, Dataset]:
@@ -114,26 +139,3 @@ def open_splits(dataset: Dataset, config: TrainConfig) -> dict[str, Dataset]:
             )
         splits["train"] = dataset.split("train", n=config.samples)
     return splits
-
-
-def _check_input(field: Field, dataset: Dataset) -> None:
-    space = dataset.spaces[field.space]
-    if int(space["block_size"]) != 1 or str(space["map_type"]) != "identity":
-        raise TrainingError(
-            f"input field {field.name!r} is in {field.space}: SPON reads scalar Lagrange "
-            "inputs so far; leave it out by `train.inputs`"
-        )
-
-
-def _check_output(field: Field, dataset: Dataset) -> None:
-    shape = dataset.columns[f"outputs/{field.name}"]["shape"]
-    if len(shape) != 1:
-        raise TrainingError(
-            f"output field {field.name!r} has {shape} values a sample: SPON learns outputs "
-            "without a time axis so far; choose another `train.output`"
-        )
-    if field.constrained is not None and field.values is None:
-        raise TrainingError(
-            f"output field {field.name!r} has Dirichlet values that differ by sample, SPON needs "
-            "common ones so far; choose another `train.output`"
-        )

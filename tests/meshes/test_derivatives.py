@@ -68,6 +68,20 @@ def test_two_in_a_row_are_zero(cell, k):
         assert abs(D1 @ D0).max() < 1e-12 * abs(D1).max() * abs(D0).max()
 
 
+def test_curls_of_n1curl2_are_in_bdm1():
+    mesh = mesh_from_tree(MPI.COMM_SELF, shuffled(cube("tetrahedron"), moved=True))
+    wanted = [("N1curl", 2), ("BDM", 1), ("DG", 0)]
+    spaces = {f"{family}{k}": make_space(mesh, SpaceName(family, k)) for family, k in wanted}
+    tree = derivatives_tree(spaces)
+    assert tree["N1curl2-BDM1"]["operator"] == "curl"
+    C, D = tree["N1curl2-BDM1"]["matrix"], tree["BDM1-DG0"]["matrix"]
+    assert abs(D @ C).max() < 1e-12 * abs(D).max() * abs(C).max()
+    u, w = fem.Function(spaces["N1curl2"]), fem.Function(spaces["BDM1"])
+    u.x.array[:] = np.random.default_rng(1).normal(size=C.shape[1])
+    w.interpolate(fem.Expression(ufl.curl(u), spaces["BDM1"].element.interpolation_points))
+    assert np.abs(C @ u.x.array - w.x.array).max() < 1e-11 * np.abs(w.x.array).max()
+
+
 def test_curved_cells_keep_what_is_exact():
     mesh = mesh_from_tree(MPI.COMM_SELF, shuffled(cube("quadrilateral")))
     wanted = [("P", 1), ("N1curl", 1), ("RT", 1), ("DG", 0)]

@@ -4,39 +4,43 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-__all__ = ["Control", "OperatorConfig", "SponConfig", "TrainConfig"]
+from pipeline.operators.config.base import Config
+from pipeline.operators.config.grid import FnoConfig, LsmConfig, MgnoConfig, UNetConfig, UnoConfig
+from pipeline.operators.config.points import (
+    AttentionConfig,
+    DeepONetConfig,
+    MeshGraphNetConfig,
+    MultiONetConfig,
+)
+from pipeline.operators.config.spon import SponConfig
 
+__all__ = ["Control", "OperatorConfig", "SponConfig", "Tracking", "TrainConfig"]
+
+type Tracking = Literal["csv", "tensorboard", "mlflow"]
 type Control = Literal["mean", "nearest", "pod_ridge"]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+OperatorConfig = Annotated[
+    SponConfig
+    | FnoConfig
+    | UnoConfig
+    | UNetConfig
+    | LsmConfig
+    | MgnoConfig
+    | AttentionConfig
+    | MeshGraphNetConfig
+    | DeepONetConfig
+    | MultiONetConfig,
+    Field(discriminator="kind"),
+]
+
+RATES = {"spon": 5e-3, "unet": 2e-3, "fno": 3e-3, "uno": 3e-3, "lsm": 2e-3, "mgno": 2e-3}
+"""Peak learning rates where `lr` is null, of other operators 1e-3."""
 
 
-class SponConfig(_Config):
-    """SPON (arXiv 2410.01065): FE encoder, message-passing processor on dofs, FE decoder."""
-
-    kind: Literal["spon"] = "spon"
-    width: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=24, description="Channels at every dof inside the processor; good values 16–48."
-    )
-    layers: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=4, description="Message-passing layers; good values 3–6."
-    )
-    modes: Annotated[int, Field(ge=0, le=4096)] = Field(
-        default=96,
-        description="Low-frequency eigenvectors of (stiffness, mass) that carry messages across "
-        "the whole domain; 0: neighbours only, too short-sighted for elliptic problems.",
-    )
-
-
-# One operator so far; the next one makes this a union discriminated by `kind`.
-OperatorConfig = SponConfig
-
-
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """How an operator is fitted to a data set."""
 
     operator: OperatorConfig = Field(
@@ -48,8 +52,10 @@ class TrainConfig(_Config):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=8, description="Samples a step."
     )
-    lr: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=5e-3, description="Peak learning rate of the one-cycle schedule (AdamW)."
+    lr: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Peak learning rate of the one-cycle schedule (AdamW); null: one that suits "
+        "the operator, from 1e-3 to 5e-3.",
     )
     weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
         default=1e-4, description="Decoupled weight decay of AdamW."
@@ -57,9 +63,11 @@ class TrainConfig(_Config):
     clip: Annotated[float, Field(gt=0)] | None = Field(
         default=1.0, description="Largest 2-norm of the gradient of all weights; null: no clipping."
     )
-    loss: Literal["l2", "h1"] = Field(
-        default="h1",
-        description="Mean relative error in this Gram norm; it also picks the best epoch.",
+    loss: Literal["l2", "graph", "h1", "hdiv", "hcurl", "residual"] = Field(
+        default="graph",
+        description="Mean relative error in this norm, which also picks the best epoch; graph: "
+        "H1, H(div) or H(curl), whichever is the space's own. residual: no labels, the residual "
+        "of the assembled equations in the dual norm.",
     )
     log_inputs: Literal["auto", "always", "never"] = Field(
         default="auto",
@@ -67,10 +75,11 @@ class TrainConfig(_Config):
         "positive and vary by more than a factor of 2.",
     )
     inputs: tuple[str, ...] | None = Field(
-        default=None, description="Input fields to learn from; null: all of the data set."
+        default=None,
+        description="Input fields and parameters to learn from; null: all of the data set.",
     )
-    output: str | None = Field(
-        default=None, description="Output field to learn; null: the only one of the data set."
+    outputs: tuple[str, ...] | None = Field(
+        default=None, description="Output fields to learn; null: all of the data set."
     )
     samples: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
@@ -87,9 +96,51 @@ class TrainConfig(_Config):
     memory_mib: Annotated[int, Field(ge=0)] = Field(
         default=1024,
         description="Keep the training split in memory (float32) if it needs at most so many "
-        "MiB; otherwise every batch is read from the shards.",
+        "MiB; otherwise batches are read from the shards, shuffled in windows of that size.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to train; auto: on CUDA if there is a device."
+    )
+    devices: Annotated[int, Field(ge=1, le=4096)] = Field(
+        default=1,
+        description="Processes on this machine, one a device; each step takes batch_size samples "
+        "on every one, and the gradients are averaged.",
+    )
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        default="32-true", description="Of the network's arithmetic; 16-mixed needs CUDA."
+    )
+    accumulate: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        default=1, description="Batches a step of the optimiser, where larger ones need memory."
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Stop after so many epochs without a better validation error; null: never.",
+    )
+    budget_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Train for so long instead of `epochs`; the learning rate follows the time "
+        "spent. Waiting for data counts, validation and writing don't.",
+    )
+    validate_every: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Epochs between validations; the last epoch always has one."
+    )
+    save_every: Annotated[float, Field(ge=0)] = Field(
+        default=60.0, description="Seconds between states of the run from which it can go on."
+    )
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(
+        default=0,
+        description="Processes that read and encode samples which don't fit in memory; 0: a "
+        "thread, enough where reading takes less time than the steps.",
+    )
+    tracking: tuple[Tracking, ...] = Field(
+        default=("csv", "tensorboard"), description="Where the figures of every epoch go."
     )
     controls: tuple[Control, ...] = Field(
         default=("mean", "nearest", "pod_ridge"),
         description="What the operator is compared with on the test split.",
     )
+
+    @property
+    def peak_lr(self) -> float:
+        """The peak learning rate."""
+        return self.lr or RATES.get(self.operator.kind, 1e-3)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.operators.controls.setting import Control, Setting
 from pipeline.operators.fe.normalisation import positions
-from pipeline.operators.fe.norms import gram, norm
+from pipeline.operators.fe.norms import norm
 from storage import Dataset
 
 __all__ = ["MAX_SAMPLES", "pod_ridge_control"]
@@ -65,14 +65,14 @@ def _pick(
 
     ‖d − wY‖² = ‖d‖² − 2 C_r·(Y M_u d V_r) + C_r diag(s) C_rᵀ is a running sum over r.
     """
-    validation, matrix = setting.splits["validation"], gram(setting.task.space, "l2")
+    validation, matrix = setting.splits["validation"], setting.output_gram
     cross = _centred(_input_products(setting, validation, train), own)
     mixed = _output_products(setting, validation, train) @ model.V
     squares, size = np.empty((2, len(validation), 1))
     for rows in positions(validation):
         deviations = setting.deviations(validation, rows)
         squares[rows, 0] = norm(matrix, deviations) ** 2
-        size[rows, 0] = norm(matrix, deviations + setting.normalisation.mean)
+        size[rows, 0] = norm(matrix, deviations + setting.mean)
     found = []
     for ridge in RIDGES:
         C = model.coefficients(cross, float(ridge))
@@ -86,8 +86,8 @@ def _pick(
 def _input_products(setting: Setting, left: Dataset, right: Dataset) -> Array:
     """Σ_fields z M_a z'ᵀ of all pairs of samples: (len(left), len(right))."""
     products = np.zeros((len(left), len(right)))
-    for field in setting.task.inputs:
-        matrix, name = setting.input_gram(field.name), field.name
+    for name in setting.task.names:
+        matrix = setting.input_gram(name)
         for j in positions(right):
             known = matrix @ setting.normalised(right, name, j).T
             for i in positions(left):
@@ -97,7 +97,7 @@ def _input_products(setting: Setting, left: Dataset, right: Dataset) -> Array:
 
 def _output_products(setting: Setting, left: Dataset, right: Dataset) -> Array:
     """(u − ū) M_u (u' − ū)ᵀ of all pairs of samples."""
-    matrix = gram(setting.task.space, "l2")
+    matrix = setting.output_gram
     products = np.zeros((len(left), len(right)))
     for j in positions(right):
         known = matrix @ setting.deviations(right, j).T
@@ -113,7 +113,7 @@ def _centred(cross: Array, own: Array) -> Array:
 
 def _combine(setting: Setting, train: Dataset, weights: Array) -> Array:
     """ū + w (Y − ū): one pass over the training outputs."""
-    predicted = np.tile(setting.normalisation.mean, (len(weights), 1))
+    predicted = np.tile(setting.mean, (len(weights), 1))
     for rows in positions(train):
         predicted += weights[:, rows] @ setting.deviations(train, rows)
     return predicted

@@ -24,7 +24,7 @@ Rows = NDArray[np.int64]
 
 def mean_control(setting: Setting) -> Control:
     """ū, the mean of the training outputs."""
-    return Control(lambda rows: np.tile(setting.normalisation.mean, (len(rows), 1)))
+    return Control(lambda rows: np.tile(setting.mean, (len(rows), 1)))
 
 
 def nearest_control(setting: Setting) -> Control:
@@ -36,7 +36,7 @@ def nearest_control(setting: Setting) -> Control:
 
     def predict(rows: Rows) -> Array:
         found = _nearest(setting, rows)
-        return train.read(setting.task.output.name, found).astype(np.float64)
+        return setting.outputs(train, found)
 
     return Control(predict)
 
@@ -44,7 +44,7 @@ def nearest_control(setting: Setting) -> Control:
 def _nearest(setting: Setting, rows: Rows) -> Rows:
     """Positions in the training split of the nearest neighbours of some test samples."""
     train, test = setting.splits["train"], setting.splits["test"]
-    names = [field.name for field in setting.task.inputs]
+    names = setting.task.names
     wanted = {name: setting.normalised(test, name, rows) for name in names}
     best, nearest = np.full(len(rows), np.inf), np.zeros(len(rows), np.int64)
     for part in positions(train):

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import eigsh
 
-from pipeline.operators.fe.graph import DofGraph
-
 __all__ = ["Modes", "low_modes"]
 
 SAME = 1e-6
@@ -36,22 +34,24 @@ class Modes:
     space: NDArray[np.int64]
 
 
-def low_modes(graph: DofGraph, count: int) -> Modes:
+def low_modes(
+    stiffness: csr_matrix, mass: csr_matrix, free: NDArray[np.bool_], count: int
+) -> Modes:
     """Compute about `count` modes: an eigenspace that would be cut is left out.
 
     Shift-inverted Lanczos (ARPACK) with a fixed start vector; dense for few dofs.
     """
-    n, free = len(graph.free), np.flatnonzero(graph.free)
-    count = min(count, len(free))
+    n, kept = len(free), np.flatnonzero(free)
+    count = min(count, len(kept))
     if count == 0:
         return Modes(np.zeros((n, 0)), np.zeros(0, np.int64))
-    stiffness = csr_matrix(graph.stiffness[free][:, free])
-    mass = csr_matrix(graph.mass[free][:, free])
-    values, vectors = _eigenpairs(stiffness, mass, min(count + 1, len(free)))
+    stiffness = csr_matrix(stiffness[kept][:, kept])
+    mass = csr_matrix(mass[kept][:, kept])
+    values, vectors = _eigenpairs(stiffness, mass, min(count + 1, len(kept)))
     space = _eigenspaces(values)
     keep = len(space) if len(space) <= count else int(np.searchsorted(space, space[count]))
     full = np.zeros((n, keep))
-    full[free] = vectors[:, :keep]
+    full[kept] = vectors[:, :keep]
     return Modes(full, space[:keep])
 
 

@@ -1,20 +1,22 @@
-"""Normalisation from the training split alone, one shard in memory at a time.
+"""Normalisation from the training split alone, at most 64 samples in memory at a time.
 
 Inputs: z = (t(a) − mean) / std with t = log or identity and scalar mean and std over samples
 and dofs. Coefficients of elliptic problems act by ratios: on a 32² Darcy set (log-normal with a
 random mean) the logarithm lowered the L2 error of ridge regression from 13 % to 7 %, and it
-changes nothing where there are two values only; hence "auto" (see `choose_log`).
+changes nothing where there are two values only; hence "auto" (see `choose_log`). Inputs in
+Raviart–Thomas or Nédélec spaces have mean 0, and std is the root mean square of their values,
+(Σ aᵀMa / (N |Ω|))^½, as their coefficients scale with the mesh.
 
-Outputs: y = (u − ū) / s with the mean ū (dofs) of the training outputs and one scalar
-s = rms of u − ū over samples and free dofs. A scalar keeps the space: dividing each dof by its
-own deviation would blow up dofs near Dirichlet boundaries.
+Outputs: y = (u − ū) / s with the mean ū (steps, dofs) of the training outputs and one scalar
+s = rms of u − ū over samples, steps and free dofs. A scalar keeps the space: dividing each dof by
+its own deviation would blow up dofs near Dirichlet boundaries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +26,9 @@ from pipeline.operators.errors import TrainingError
 if TYPE_CHECKING:
     from pipeline.operators.config import TrainConfig
     from pipeline.operators.task import Task
-    from storage import Dataset
+    from storage import Dataset, Field
 
-__all__ = ["InputScale", "Normalisation", "chunks", "fit_normalisation", "positions"]
+__all__ = ["InputScale", "Normalisation", "OutputScale", "fit_normalisation", "positions"]
 
 Array = NDArray[np.float64]
 CHUNK = 64
@@ -34,7 +36,7 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class InputScale:
-    """How an input field is normalised."""
+    """How an input is normalised."""
 
     log: bool
     mean: float
@@ -57,12 +59,19 @@ class InputScale:
 
 
 @dataclass(frozen=True, eq=False)
-class Normalisation:
-    """Scales of all inputs, and mean (dofs) and scale of the output."""
+class OutputScale:
+    """Mean (T, dim) and scale of an output."""
 
-    inputs: dict[str, InputScale]
     mean: Array
     scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """Scales of all inputs and outputs, by name."""
+
+    inputs: dict[str, InputScale]
+    outputs: dict[str, OutputScale]
 
 
 def positions(dataset: Dataset) -> Iterator[NDArray[np.int64]]:
@@ -85,18 +94,11 @@ def chunks(dataset: Dataset, name: str) -> Iterator[tuple[NDArray[np.int64], Arr
 
 def fit_normalisation(dataset: Dataset, task: Task, config: TrainConfig) -> Normalisation:
     """Compute all statistics from the training split `dataset`."""
-    inputs = {field.name: _input_scale(dataset, field.name, config) for field in task.inputs}
-    mean, squares = np.zeros(int(task.space["dim"])), np.zeros(int(task.space["dim"]))
-    count = 0
-    for rows, values in chunks(dataset, task.output.name):  # Chan, Golub, LeVeque (1979)
-        part, total = values.mean(axis=0), count + len(rows)
-        squares += ((values - part) ** 2).sum(axis=0)
-        squares += (part - mean) ** 2 * count * len(rows) / total
-        mean += (part - mean) * len(rows) / total
-        count = total
-    free = np.setdiff1d(np.arange(len(mean)), task.constrained)
-    scale = float(np.sqrt(squares[free].sum() / max(1, count * len(free))))
-    return Normalisation(inputs, mean, scale or float(np.abs(mean).max()) or 1.0)
+    scales = {field.name: _field_scale(dataset, field, task, config) for field in task.inputs}
+    scales |= {name: _input_scale(dataset, name, config) for name in task.parameters}
+    return Normalisation(
+        scales, {field.name: _output_scale(dataset, field, task) for field in task.outputs}
+    )
 
 
 def choose_log(low: float, high: float, config: TrainConfig) -> bool:
@@ -104,6 +106,39 @@ def choose_log(low: float, high: float, config: TrainConfig) -> bool:
     if config.log_inputs == "auto":
         return low > 0 and high > 2 * low
     return config.log_inputs == "always"
+
+
+def _output_scale(dataset: Dataset, field: Field, task: Task) -> OutputScale:
+    steps, dim = task.steps[field.name], int(task.space(field)["dim"])
+    mean, squares, count = np.zeros((steps, dim)), np.zeros((steps, dim)), 0
+    for rows, values in chunks(dataset, field.name):  # Chan, Golub, LeVeque (1979)
+        values = values.reshape(len(rows), steps, dim)
+        part, total = values.mean(axis=0), count + len(rows)
+        squares += ((values - part) ** 2).sum(axis=0)
+        squares += (part - mean) ** 2 * count * len(rows) / total
+        mean += (part - mean) * len(rows) / total
+        count = total
+    fixed = np.asarray(() if field.constrained is None else field.constrained)
+    free = np.setdiff1d(np.arange(dim), fixed)
+    scale = float(np.sqrt(squares[:, free].sum() / max(1, count * steps * len(free))))
+    return OutputScale(mean, scale or float(np.abs(mean).max()) or 1.0)
+
+
+def _field_scale(dataset: Dataset, field: Field, task: Task, config: TrainConfig) -> InputScale:
+    space = task.space(field)
+    if str(space["map_type"]) == "identity":
+        return _input_scale(dataset, field.name, config)
+    mass, squares = space["grams"]["mass"], 0.0
+    for _, values in chunks(dataset, field.name):
+        squares += float(np.einsum("ij,ji->", values, mass @ values.T))
+    volume = _volume(task)
+    return InputScale(False, 0.0, float(np.sqrt(squares / (len(dataset) * volume))) or 1.0)
+
+
+def _volume(task: Any) -> float:
+    from pipeline.operators.fe.evaluation import volumes
+
+    return float(volumes(task.mesh).sum())
 
 
 def _input_scale(dataset: Dataset, name: str, config: TrainConfig) -> InputScale:
@@ -125,7 +160,7 @@ def _input_scale(dataset: Dataset, name: str, config: TrainConfig) -> InputScale
 
 
 def _check_finite(values: Array, ids: NDArray[np.int64], name: str) -> None:
-    bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
         raise TrainingError(
             f"field {name!r} of sample {ids[bad][0]} has values that are not finite; run "

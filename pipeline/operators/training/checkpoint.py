@@ -1,6 +1,6 @@
 """A trained operator on disk: weights and all that is needed to trust and use them.
 
-`checkpoint.safetensors` holds the tensors (weights, modes, mean output) and, in its metadata,
+`checkpoint.safetensors` holds the tensors (weights, modes, mean outputs) and, in its metadata,
 one JSON text: config, normalisation, fields, hashes of the data set, versions. One file, so it
 is replaced as a whole; safetensors and JSON can't run code. `checkpoint.json` repeats the text
 for people; nothing reads it.
@@ -15,25 +15,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pipeline.operators.config import TrainConfig
 from pipeline.operators.errors import CheckpointMismatch
-from pipeline.operators.fe.modes import Modes
-from pipeline.operators.fe.normalisation import InputScale, Normalisation
-from pipeline.operators.spon import SPON
+from pipeline.operators.fe.normalisation import InputScale, Normalisation, OutputScale
+from pipeline.operators.operator import Operator
 from pipeline.operators.task import make_task
+from pipeline.operators.training.move import moved_mean, moved_weights
+from pipeline.operators.zoo import make_operator
 from storage import Dataset
 from storage.files import commit_bytes, commit_json
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
-FORMAT = 1
+FORMAT = 2
 NAME = "checkpoint.safetensors"
-MEAN = "normalisation.mean"
 PACKAGES = ("rekrylov", "torch", "safetensors", "numpy", "scipy")
 
 
@@ -47,13 +46,13 @@ class Checkpoint:
         about: everything else: epoch, validation errors, hashes, versions.
     """
 
-    operator: SPON
+    operator: Operator
     config: TrainConfig
     about: dict[str, Any]
 
 
 def save_checkpoint(
-    folder: Path, operator: SPON, config: TrainConfig, about: dict[str, Any]
+    folder: Path, operator: Operator, config: TrainConfig, about: dict[str, Any]
 ) -> Path:
     """Write (replace) the checkpoint in `folder`; returns its path.
 
@@ -63,29 +62,34 @@ def save_checkpoint(
         config: of the run.
         about: more to remember, plain JSON (epoch, validation errors, training ids …).
     """
-    task, scale = operator.task, operator.normalisation
+    task, scales = operator.task, operator.normalisation
     text = about | {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
         "data_key": task.data_key,
         "spaces_hash": task.spaces_hash,
-        "inputs": {name: asdict(item) for name, item in scale.inputs.items()},
-        "output": {"name": task.output.name, "scale": scale.scale},
+        "inputs": {name: asdict(item) for name, item in scales.inputs.items()},
+        "outputs": {name: {"scale": item.scale} for name, item in scales.outputs.items()},
         "versions": versions(),
     }
-    tensors = {name: value.contiguous() for name, value in operator.state_dict().items()}
-    tensors[MEAN] = torch.from_numpy(scale.mean)
+    state = operator.state_dict()
+    tensors = {name: value.cpu().contiguous() for name, value in state.items()}
+    tensors |= {f"mean.{k}": torch.from_numpy(v.mean) for k, v in scales.outputs.items()}
     commit_bytes(folder / NAME, save(tensors, {"rekrylov": json.dumps(text)}), replace=True)
     commit_json(folder / "checkpoint.json", text, replace=True, indent=2)
     return folder / NAME
 
 
-def load_checkpoint(path: str | os.PathLike[str], dataset: Dataset) -> Checkpoint:
+def load_checkpoint(
+    path: str | os.PathLike[str], dataset: Dataset, *, home: Dataset | None = None
+) -> Checkpoint:
     """Load an operator to use it on a data set with the same mesh and spaces.
 
     Args:
         path: of `checkpoint.safetensors`, or of its folder.
         dataset: gives mesh and spaces; may have another data key (other coefficients' law, say).
+        home: the data set it was trained on, if `dataset` has another mesh on purpose; the mean
+            output is interpolated then, and weights that count nodes can't be moved.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -94,19 +98,20 @@ def load_checkpoint(path: str | os.PathLike[str], dataset: Dataset) -> Checkpoin
     path = Path(path)
     path = path / NAME if path.is_dir() else path
     about, tensors = _read(path)
-    found = str(dataset.manifest["spaces_hash"])
-    if about["spaces_hash"] != found:
-        raise CheckpointMismatch(
-            f"{path}: was trained on spaces {about['spaces_hash'][:10]}, {dataset.path.name} has "
-            f"{found[:10]}; use a data set with the same mesh and spaces, or train anew"
-        )
+    _check_spaces(path, about, dataset if home is None else home)
     config = TrainConfig.model_validate(about["config"])
-    scales = {name: InputScale(**item) for name, item in about["inputs"].items()}
-    mean = tensors.pop(MEAN).numpy().astype(np.float64)
-    normalisation = Normalisation(scales, mean, float(about["output"]["scale"]))
-    task = make_task(dataset, list(scales), about["output"]["name"])
-    modes = Modes(tensors["processor.vectors"].double().numpy(), tensors["processor.space"].numpy())
-    operator = SPON(config.operator, task, normalisation, modes)
+    task = make_task(dataset, list(about["inputs"]), list(about["outputs"]))
+    means = {name: tensors.pop(f"mean.{name}").double().numpy() for name in about["outputs"]}
+    if home is not None:
+        means = {name: moved_mean(mean, home, dataset, name) for name, mean in means.items()}
+    scales = Normalisation(
+        {name: InputScale(**item) for name, item in about["inputs"].items()},
+        {k: OutputScale(means[k], float(item["scale"])) for k, item in about["outputs"].items()},
+    )
+    with torch.random.fork_rng(devices=[]):  # initial weights that nobody sees
+        operator = make_operator(config.operator, task, scales, dataset.split("train"))
+    if home is not None:
+        tensors = moved_weights(tensors, operator, path)
     operator.load_state_dict(tensors)
     return Checkpoint(operator.eval(), config, about)
 
@@ -120,6 +125,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "unknown"
     return found
+
+
+def _check_spaces(path: Path, about: dict[str, Any], dataset: Dataset) -> None:
+    found = str(dataset.manifest["spaces_hash"])
+    if about["spaces_hash"] != found:
+        raise CheckpointMismatch(
+            f"{path}: was trained on spaces {about['spaces_hash'][:10]}, {dataset.path.name} has "
+            f"{found[:10]}; use a data set with the same mesh and spaces, or train anew"
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -1,7 +1,6 @@
 """The training loop: AdamW, one-cycle learning rate, best epoch on validation.
 
-Loss: mean over samples of ‖u_θ − u‖_G / ‖u‖_G in the chosen Gram norm. Optimiser: Loshchilov
-and Hutter, ICLR 2019; schedule: Smith and Topin, arXiv 1708.07120.
+Between two steps a run is fully described by its state, see `state`; a step is in `step`.
 """
 
 from __future__ import annotations
@@ -9,157 +8,235 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
+from lightning_fabric import Fabric
+from torch import nn
 
 from pipeline.operators.config import TrainConfig
-from pipeline.operators.errors import TrainingError
-from pipeline.operators.fe.norms import gram, relative_errors
-from pipeline.operators.fe.sparse import SparseProduct
-from pipeline.operators.spon import SPON
-from pipeline.operators.training.batches import Batch, Batches
-from storage import Dataset
+from pipeline.operators.training.batches import Batches, Samples
+from pipeline.operators.training.schedule import Rates, one_cycle
+from pipeline.operators.training.state import (
+    Position,
+    load_state,
+    own_random_numbers,
+    save_state,
+)
+from pipeline.operators.training.step import Loss, Stepper, make_fabric
+from pipeline.operators.training.stopping import signals_wait
+from pipeline.operators.training.tracking import Tracker, open_trackers
+from storage.errors import StorageError
 
-__all__ = ["History", "evaluate", "fit"]
+__all__ = ["History", "fit", "make_fabric"]
 
 type Progress = Callable[[int, int, dict[str, float]], None]
 type Keep = Callable[[int, dict[str, float]], None]
-TINY = 1e-14
+BUDGET_STEPS = 10_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class History:
-    """What happened, by epoch.
+    """What happened.
 
     Attributes:
-        rows: epoch, train_loss, validation_l2, validation_h1, lr, seconds of every epoch.
-        best_epoch: with the least validation error in the loss's norm, from 1; 0: none yet.
-        best_state: its weights.
+        rows: an epoch each: epoch, train_loss, validation_*, lr, seconds of training so far,
+            waiting (the part of the epoch's time that was spent in waiting for data).
+        best_epoch: with the least validation error, from 1; 0: none.
+        best_error: its error.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_error: float = math.inf
-    best_state: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fit(
-    operator: SPON,
-    splits: dict[str, Dataset],
+    network: nn.Module,
+    loss: Loss,
+    samples: Samples,
+    validate: Callable[[], dict[str, float]],
     config: TrainConfig,
+    folder: Path,
+    *,
     keep: Keep,
+    run_key: str,
+    fabric: Fabric | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Train; the operator ends with the weights of the best epoch.
+    """Train; the network ends with the weights of the best epoch.
+
+    If `folder` holds a state of the same run, it goes on from there, with the same weights in the
+    end as if it had never stopped (with `budget_seconds`, whose steps depend on the clock, it
+    goes on with the time that is left). A state is written every `config.save_every` seconds, at
+    the end, and when an exception or signal ends the run between two steps.
 
     Args:
-        operator: with initial weights.
-        splits: `train` and `validation` are used.
+        network: with initial weights; network(batch.x) gives field → (B, T, dim).
+        loss: of output and batch, a mean over the samples.
+        samples: the training split.
+        validate: returns metrics; the least `error` picks the best epoch. Runs on process 0.
         config: of the run.
-        keep: called after each epoch that is the best so far, with its number and metrics.
-        progress: called after each epoch with its number, their number, and metrics.
+        folder: exists.
+        keep: called on process 0 after each epoch that is the best so far, with its number and
+            row; must write something that replaces what it wrote before.
+        run_key: tells this run's state from others': hash of config, data and ids.
+        fabric: from `make_fabric`, for a caller that must know its process.
+        progress: called on process 0 after each epoch: number, their number, row.
 
     Raises:
-        TrainingError: the loss is no longer finite; the weights are those of the best epoch.
+        TrainingError: values, loss or gradient are not finite; memory or the device don't do.
+        storage.StorageError: the data are damaged, or the disk is full or read-only.
     """
-    matrix = gram(operator.task.space, config.loss)
-    batches = Batches(splits["train"], operator, matrix, config.memory_mib)
-    loop = _Loop(operator, batches, SparseProduct(matrix), config)
-    history, start = History(), time.perf_counter()
-    try:
-        for epoch in range(1, config.epochs + 1):
-            row: dict[str, float] = {"epoch": epoch, "train_loss": loop.epoch(epoch)}
-            errors = evaluate(operator, splits["validation"])
-            row |= {f"validation_{name}": float(e.mean()) for name, e in errors.items()}
-            row |= {"lr": loop.lr, "seconds": time.perf_counter() - start}
-            history.rows.append(row)
-            _update(history, row, operator, config, keep)
-            if progress is not None:
-                progress(epoch, config.epochs, dict(row))
-    finally:
-        if history.best_state:
-            operator.load_state_dict(history.best_state)
-    return history
-
-
-def evaluate(operator: SPON, dataset: Dataset, batch_size: int = 32) -> dict[str, Any]:
-    """Relative L2 and H1 error of every sample of a split, float64: name → (samples)."""
-    task = operator.task
-    matrices = {name: gram(task.space, name) for name in ("l2", "h1")}
-    errors = {name: np.empty(len(dataset)) for name in matrices}
-    for start in range(0, len(dataset), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(dataset)))
-        predicted = operator.predict({f.name: dataset.read(f.name, rows) for f in task.inputs})
-        truth = dataset.read(task.output.name, rows).astype(np.float64)
-        for name, matrix in matrices.items():
-            errors[name][rows] = relative_errors(matrix, predicted, truth)
-    return errors
+    fabric = fabric or make_fabric(config)
+    with own_random_numbers():
+        loop = _Loop(fabric, network, loss, samples, config, folder, run_key)
+        return loop.run(validate, keep, progress)
 
 
 class _Loop:
-    """Optimiser, schedule and batches."""
+    """A run between its steps."""
 
     def __init__(
-        self, operator: SPON, batches: Batches, product: SparseProduct, config: TrainConfig
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        loss: Loss,
+        samples: Samples,
+        config: TrainConfig,
+        folder: Path,
+        key: str,
     ) -> None:
-        self.operator, self.batches, self.product, self.config = operator, batches, product, config
-        steps = config.epochs * batches.steps(config.batch_size)
-        self.optimiser = torch.optim.AdamW(
-            operator.parameters(), lr=config.lr, weight_decay=config.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, config.lr, total_steps=max(steps, 2), pct_start=0.2
-        )
+        self.fabric, self.network, self.config, self.folder = fabric, network, config, folder
+        self.run_id = {"key": key, "processes": fabric.world_size}
+        self.stepper = Stepper(fabric, network, loss, config)
+        cuda = fabric.device.type == "cuda"
+        self.batches = Batches(samples, config, fabric.global_rank, fabric.world_size, cuda)
+        found = load_state(folder, self.run_id, network, self.stepper.adam)
+        self.at, self.best, scaler = found or (Position(), {}, {})
+        fabric.strategy.precision.load_state_dict(scaler)
+        self.saved, self.unsaved = time.monotonic(), False  # whether `_save` would keep more
+
+    def run(
+        self,
+        validate: Callable[[], dict[str, float]],
+        keep: Keep,
+        progress: Progress | None,
+    ) -> History:
+        """Train until epochs, time or patience are over."""
+        trackers: list[Tracker] = []
+        if self.fabric.is_global_zero:
+            rows, key = self.at.rows, str(self.run_id["key"])
+            trackers = open_trackers(self.config, self.folder, rows, key)
+        try:
+            while not self._over():
+                self._train_epoch()
+                self._finish_epoch(self._validate(validate), keep, trackers, progress)
+                self._save_if_due()
+            self._save()
+        except BaseException:
+            if self.unsaved:
+                with suppress(StorageError):  # the first error says it better
+                    self._save()
+            raise
+        finally:
+            for tracker in trackers:
+                tracker.close()
+            if self.best:
+                self.network.load_state_dict(self.best)
+        return History(self.at.rows, self.at.best_epoch, self._best_error)
+
+    def _train_epoch(self) -> None:
+        at = self.at
+        self.network.train()
+        with closing(self.batches.epoch(at.epoch, at.step)) as steps:
+            while not self._out_of_time():
+                start = time.monotonic()
+                step = next(steps, None)
+                if step is None:
+                    break
+                waited = time.monotonic() - start
+                with signals_wait(self._save):
+                    self.unsaved = False  # nothing that could be resumed
+                    self.stepper.take(step, self._rates(), at)
+                    spent = time.monotonic() - start
+                    if self.config.budget_seconds:  # all processes must go by one clock
+                        spent = self.fabric.broadcast(spent)
+                    at.step, at.steps, at.waiting = at.step + 1, at.steps + 1, at.waiting + waited
+                    at.working, at.seconds = at.working + spent, at.seconds + spent
+                    self.unsaved = True
+                self._save_if_due()
+        self.network.eval()
+
+    def _rates(self) -> Rates:
+        config, at = self.config, self.at
+        if config.budget_seconds is not None:
+            part = min(1.0, at.seconds / config.budget_seconds)
+            return one_cycle(part * (BUDGET_STEPS - 1), BUDGET_STEPS, config.peak_lr)
+        return one_cycle(at.steps, max(2, config.epochs * self.batches.steps), config.peak_lr)
+
+    def _out_of_time(self) -> bool:
+        budget = self.config.budget_seconds
+        return budget is not None and self.at.seconds >= budget
+
+    def _over(self) -> bool:
+        """Whether no further epoch begins."""
+        at, config = self.at, self.config
+        if at.step:
+            return False
+        done = self._out_of_time() if config.budget_seconds else at.epoch > config.epochs
+        later = (row for row in at.rows if row["epoch"] > at.best_epoch)
+        worse = sum("validation_error" in row for row in later)
+        return done or (config.patience is not None and worse >= config.patience)
+
+    def _validate(self, validate: Callable[[], dict[str, float]]) -> dict[str, float]:
+        last = self._out_of_time() if self.config.budget_seconds else False
+        last = last or self.at.epoch == self.config.epochs
+        if not last and self.at.epoch % self.config.validate_every:
+            return {}
+        metrics = validate() if self.fabric.is_global_zero else {}
+        return {f"validation_{k}": v for k, v in self.fabric.broadcast(metrics).items()}
+
+    def _finish_epoch(
+        self,
+        metrics: dict[str, float],
+        keep: Keep,
+        trackers: list[Tracker],
+        progress: Progress | None,
+    ) -> None:
+        at, first = self.at, self.fabric.is_global_zero
+        row: dict[str, float] = {"epoch": at.epoch, "train_loss": at.loss / at.count} | metrics
+        waiting = at.waiting / max(at.working, 1e-9)
+        row |= {"lr": at.lr, "seconds": at.seconds, "waiting": waiting}
+        error = row.get("validation_error", math.inf)
+        better = error < self._best_error
+        if better and first:
+            keep(at.epoch, dict(row))
+        with signals_wait(self._save):
+            if better:
+                state = self.network.state_dict()
+                self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
+                at.best_epoch, at.best_error = at.epoch, error
+            at.rows.append(row)
+            at.next_epoch()
+            self.unsaved = True
+        for tracker in trackers:
+            tracker.log(row)
+        if progress is not None and first:
+            progress(int(row["epoch"]), self.config.epochs, dict(row))
 
     @property
-    def lr(self) -> float:
-        return float(self.schedule.get_last_lr()[0])
+    def _best_error(self) -> float:
+        return math.inf if self.at.best_error is None else self.at.best_error
 
-    def epoch(self, number: int) -> float:
-        """Train on every sample once; returns their mean loss."""
-        self.operator.train()
-        rng = np.random.default_rng((self.config.seed, number))
-        total, count = 0.0, 0
-        for batch in self.batches.epoch(self.config.batch_size, rng):
-            value = self._step(batch, number)
-            total, count = total + value * len(batch.size), count + len(batch.size)
-        self.operator.eval()
-        return total / count
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.saved >= self.config.save_every:
+            self._save()
 
-    def _step(self, batch: Batch, epoch: int) -> float:
-        loss = _relative_loss(self.operator(batch.encoded), batch, self.product)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} in epoch {epoch} at learning rate {self.lr:.3g}; "
-                "lower `train.lr` or set `train.clip`"
-            )
-        if self.config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.operator.parameters(), self.config.clip)
-        self.optimiser.step()
-        self.schedule.step()
-        return value
-
-
-def _relative_loss(output: Tensor, batch: Batch, product: SparseProduct) -> Tensor:
-    error = output - batch.target
-    squares = (error * product(error)).sum(dim=0)
-    return ((squares.clamp_min(0) + TINY).sqrt() / batch.size).mean()
-
-
-def _update(
-    history: History, row: dict[str, float], operator: SPON, config: TrainConfig, keep: Keep
-) -> None:
-    error = row[f"validation_{config.loss}"]
-    if not error < history.best_error:
-        return
-    history.best_error, history.best_epoch = error, int(row["epoch"])
-    state = operator.state_dict()
-    history.best_state = {name: value.clone() for name, value in state.items()}
-    keep(history.best_epoch, row)
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            scaler = self.fabric.strategy.precision.state_dict()
+            parts = (self.run_id, self.at, self.network, self.stepper.adam, self.best, scaler)
+            save_state(self.folder, *parts)
+        self.saved, self.unsaved = time.monotonic(), False

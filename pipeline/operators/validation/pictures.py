@@ -49,12 +49,12 @@ def loss_curve(history: History, loss: str, title: str) -> bytes:
     axes = figure.add_subplot()
     epochs = [row["epoch"] for row in history.rows]
     curves = {
-        "train_loss": (f"training, {loss.upper()}", "0.45", "--"),
+        "train_loss": (f"training, {loss}", "0.45", "--"),
         "validation_l2": ("validation, L2", "#0072B2", "-"),
-        "validation_h1": ("validation, H1", "#D55E00", "-"),
+        "validation_graph": ("validation, graph norm", "#D55E00", "-"),
     }
     for name, (label, colour, style) in curves.items():
-        values = [row[name] for row in history.rows]
+        values = [row.get(name, np.nan) for row in history.rows]
         axes.semilogy(epochs, values, style, color=colour, label=label, marker=".", ms=4)
     best = history.best_epoch
     axes.axvline(best, color="0.75", lw=1, zorder=0, label=f"best epoch ({best})")

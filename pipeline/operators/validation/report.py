@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.operators.fe.norms import graph_norm
 from pipeline.operators.training.checkpoint import versions
 from pipeline.operators.validation.pictures import Row, loss_curve, panel
+from pipeline.operators.validation.scores import TrainReport
+from pipeline.operators.zoo import TITLES
 from storage import Dataset
 from storage.files import commit_bytes, commit_json
 from storage.triangles import drawing
 
 if TYPE_CHECKING:
     from pipeline.operators.config import TrainConfig
-    from pipeline.operators.spon import SPON
-    from pipeline.operators.training.run import TrainReport
+    from pipeline.operators.operator import Operator
 
 __all__ = ["write_report"]
 
-TITLES = {
-    "spon": "SPON",
-    "mean": "mean of the training outputs",
-    "nearest": "nearest training sample",
-    "pod_ridge": "POD + ridge regression",
-}
-COLUMNS = ("epoch", "train_loss", "validation_l2", "validation_h1", "lr", "seconds")
 QUANTILES = (0.1, 0.5, 1.0)
 
 
 def write_report(
-    report: TrainReport, operator: SPON, config: TrainConfig, test: Dataset
+    report: TrainReport, operator: Operator, config: TrainConfig, test: Dataset
 ) -> TrainReport:
     """Write all files into the report's folder; returns the report with their names."""
     content = {
-        "metrics.csv": _metrics(report),
         "loss.png": loss_curve(report.history, config.loss, f"{TITLES[report.operator]} training"),
     }
     picture = _panel(report, operator, test)
@@ -52,15 +44,7 @@ def write_report(
     return report
 
 
-def _metrics(report: TrainReport) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(report.history.rows)
-    return text.getvalue().encode()
-
-
-def _json(report: TrainReport, operator: SPON, config: TrainConfig) -> dict[str, Any]:
+def _json(report: TrainReport, operator: Operator, config: TrainConfig) -> dict[str, Any]:
     return report.as_dict() | {
         "config": config.model_dump(mode="json"),
         "data_key": operator.task.data_key,
@@ -69,24 +53,24 @@ def _json(report: TrainReport, operator: SPON, config: TrainConfig) -> dict[str,
     }
 
 
-def _panel(report: TrainReport, operator: SPON, test: Dataset) -> bytes | None:
+def _panel(report: TrainReport, operator: Operator, test: Dataset) -> bytes | None:
     """Test samples at the 10 %, 50 % and 100 % quantile of the L2 error; None if not in 2-D."""
-    task, errors = operator.task, report.scores[report.operator].l2
-    output = drawing(task.mesh, task.space)
+    task, errors = operator.task, report.scores[report.operator].errors["l2"]
+    target, first = task.outputs[0], task.inputs[0]
+    output = drawing(task.mesh, task.space(target))
     if output is None:
         return None
     order = np.argsort(errors)
     picks = {q: int(order[round(q * (len(order) - 1))]) for q in QUANTILES}
-    first = task.inputs[0]
     rows = []
     for q, k in picks.items():
-        inputs = {field.name: test.read(field.name, [k]) for field in task.inputs}
+        inputs, truth = task.given(test, [k]), task.truth(test, [k])[target.name][0, -1]
         name = "worst" if q == 1 else "median" if q == 0.5 else f"{q:.0%} quantile"
         label = f"{name}: sample {test.ids[k]}\nrelative L2 error {errors[k]:.2%}"
-        truth = test.read(task.output.name, k)
-        rows.append(Row(label, inputs[first.name][0], truth, operator.predict(inputs)[0]))
-    names = (_named(first), _named(task.output))
-    given = drawing(task.mesh, task.spaces[first.space])
+        predicted = operator.predict(inputs)[target.name][0, -1]
+        rows.append(Row(label, inputs[first.name][0], truth, predicted))
+    names = (_named(first), _named(target))
+    given = drawing(task.mesh, task.space(first))
     return panel(rows, given, output, names, f"{TITLES[report.operator]} on test samples")
 
 
@@ -94,28 +78,26 @@ def _named(field: Any) -> str:
     return field.name if field.units in ("", "1") else f"{field.name} [{field.units}]"
 
 
-def _markdown(report: TrainReport, operator: SPON, config: TrainConfig) -> str:
+def _markdown(report: TrainReport, operator: Operator, config: TrainConfig) -> str:
     task = operator.task
     sizes = ", ".join(f"{count} {name}" for name, count in report.samples.items())
-    inputs = ", ".join(f"{f.name} ({f.space})" for f in task.inputs)
+    inputs = ", ".join([*(f"{f.name} ({f.space})" for f in task.inputs), *task.parameters])
+    outputs = ", ".join(f"{f.name} ({f.space})" for f in task.outputs)
     logs = [name for name, scale in operator.normalisation.inputs.items() if scale.log]
-    spec = config.operator
     lines = [
-        f"# {TITLES[report.operator]}: {inputs} → {task.output.name} ({task.output.space})",
+        f"# {TITLES[report.operator]}: {inputs} → {outputs}",
         "",
-        f"Samples: {sizes}. Dofs of the output: {task.space['dim']}, "
-        f"{len(task.constrained)} of them Dirichlet (exact).",
+        f"Samples: {sizes}. " + " ".join(_dofs(operator, field) for field in task.outputs),
         "",
-        *_table(report),
+        *_table(report, operator),
         "",
         "Errors are means over the test samples of ‖prediction − truth‖ / ‖truth‖ in the norms "
-        "of the finite-element space (stored Gram matrices, float64); in brackets the largest. "
+        "of the finite-element spaces (stored Gram matrices, float64); in brackets the largest. "
         "The test split was used for this table only.",
         "",
-        f"- Network: {report.parameters:,} parameters; width {spec.width}, {spec.layers} layers, "
-        f"{len(operator.processor.space)} modes.",
+        f"- Network: {report.parameters:,} parameters; {_settings(config)}.",
         f"- Training: {len(report.history.rows)} epochs in {report.fit_seconds:.1f} s, loss "
-        f"{config.loss.upper()}, batch {config.batch_size}, peak learning rate {config.lr:g}, "
+        f"{config.loss}, batch {config.batch_size}, peak learning rate {config.peak_lr:g}, "
         f"seed {config.seed}; epoch {report.best_epoch} was best on validation.",
         f"- Logarithms of inputs: {', '.join(logs) or 'none'}.",
         *_picked(report),
@@ -127,11 +109,34 @@ def _markdown(report: TrainReport, operator: SPON, config: TrainConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(report: TrainReport) -> list[str]:
-    rows = ["| | L2 | H1 | L2 against SPON | seconds |", "|---|---|---|---|---|"]
-    rows[0] = rows[0].replace("SPON", TITLES[report.operator])
+def _dofs(operator: Operator, field: Any) -> str:
+    constraint = operator.decoders[field.name].constraint  # type: ignore[union-attr]
+    fixed = 0 if field.constrained is None else len(field.constrained)
+    how = "exact" if constraint is not None else "not imposed"
+    return f"{field.name}: {operator.task.space(field)['dim']} dofs, {fixed} fixed ({how})."
+
+
+def _settings(config: TrainConfig) -> str:
+    known = config.operator.model_dump(exclude={"kind"})
+    return ", ".join(f"{key} {value}" for key, value in known.items())
+
+
+def norm_title(operator: Operator) -> str:
+    """Name of the outputs' graph norms, H1 or H(div) say."""
+    titles = {"h1": "H1", "hdiv": "H(div)", "hcurl": "H(curl)", "l2": "L2"}
+    kinds = [graph_norm(operator.task.space(field)) for field in operator.task.outputs]
+    return " + ".join(dict.fromkeys(titles.get(kind, kind) for kind in kinds))
+
+
+def _table(report: TrainReport, operator: Operator) -> list[str]:
+    own = TITLES[report.operator]
+    rows = [
+        f"| | L2 | {norm_title(operator)} | L2 against {own} | seconds |",
+        "|---|---|---|---|---|",
+    ]
     for name, score in report.scores.items():
-        figures = [f"{e.mean():.3%} ({e.max():.2%})" for e in (score.l2, score.h1)]
+        errors = (score.errors["l2"], score.errors["graph"])
+        figures = [f"{e.mean():.3%} ({e.max():.2%})" for e in errors]
         factor = "" if name == report.operator else f"{report.gain(name):.1f}×"
         title = f"**{TITLES[name]}**" if name == report.operator else TITLES[name]
         rows.append(f"| {title} | {' | '.join(figures)} | {factor} | {score.seconds:.1f} |")

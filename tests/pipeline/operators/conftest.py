@@ -9,6 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from darcy_data import make_data  # noqa: E402
+from operator_cases import Once  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,12 @@ def sets(tmp_path_factory):
         "dg0": make_data(root / "dg0", "two", 5, 48),
         "p2": make_data(root / "p2", "log", 3, 48, degree=2, boundary=0.1),
     }
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Make a thing once a session: `once("name", lambda folder: …)`."""
+    return Once(tmp_path_factory.mktemp("once"))
 
 
 @pytest.fixture(autouse=True)
