@@ -13,6 +13,8 @@ from storage import DataFolder, StorageError, open_dataset, read_manifest
 __all__ = [
     "data_sets",
     "print_check",
+    "print_comparison",
+    "print_evaluation",
     "print_families",
     "print_list",
     "print_prediction",
@@ -92,7 +94,10 @@ def print_report(report: Any) -> None:
 
 def _report_rows(report: Any) -> list[tuple[str, Any]]:
     rows = [
-        (f"test error, {name}", f"L2 {report.error(name):.4f}, H1 {report.error(name, 'h1'):.4f}")
+        (
+            f"test error, {name}",
+            f"L2 {report.error(name):.4f}, graph norm {report.error(name, 'graph'):.4f}",
+        )
         for name in report.scores
     ]
     return [*rows, ("training report", str(report.folder / "report.md"))]
@@ -129,6 +134,58 @@ def _rival_rows(found: dict[str, Any] | None) -> list[tuple[str, Any]]:
     text = f"{rival['ms']:.2f} ms/sample, resolution {rival['resolution']}"
     text += f", error {rival['error']:.3%} ({rival['strategy']})"
     return [*rows, ("solver of equal error", text)]
+
+
+def print_evaluation(folder: Path, found: dict[str, Any], as_json: bool = False) -> None:
+    """Print what an evaluation found."""
+    if as_json:
+        return _print_json(found | {"folder": str(folder)})
+    samples = found["samples"]
+    seen = f", {samples['seen']} of them trained on" if samples["seen"] else ""
+    rows = [("samples", f"{samples['count']} of {samples['which']}{seen}")]
+    rows += [(name, _interval(error)) for name, error in found["errors"].items()]
+    mesh = found.get("mesh_error")
+    if mesh is not None:
+        rows.append(("against finer mesh", _against_mesh(mesh)))
+    worst = ", ".join(f"{item['id']} ({item['l2']:.3%})" for item in found["worst"][:3])
+    times = ", ".join(f"{ms:.3g} ms (batch {b})" for b, ms in found["milliseconds"].items())
+    rows += [("worst samples, L2", worst), ("time per sample", times)]
+    rows.append(("parameters", f"{found['parameters']:,}"))
+    _print_rows(found["operator"], [*rows, ("report", str(folder / "evaluation.md"))])
+
+
+def print_comparison(folder: Path, found: dict[str, Any], as_json: bool = False) -> None:
+    """Print the table of a comparison."""
+    if as_json:
+        return _print_json(found | {"folder": str(folder)})
+    table = Table(title=f"test errors on {Path(found['data_set']).name}", title_justify="left")
+    for column in ("", "L2", "graph norm", "parameters", "s/epoch", "ms (batch 1)"):
+        table.add_column(column, overflow="fold")
+    for row in found["table"].values():
+        facts = [
+            f"{row[key]:{form}}" if key in row else ""
+            for key, form in (("parameters", ",.0f"), ("epoch_seconds", ".2g"))
+        ]
+        time = f"{row['milliseconds_1']:.2g}" if "milliseconds_1" in row else ""
+        errors = [_interval(row["errors"][norm]) for norm in ("l2", "graph")]
+        table.add_row(row["title"], *errors, *facts, time)
+    Console().print(table)
+    print(f"report: {folder / 'comparison.md'}")
+
+
+def _interval(error: dict[str, float | None]) -> str:
+    """A mean error with its interval, where there is one."""
+    ends = f" ({error['low']:.3%} to {error['high']:.3%})" if error["low"] is not None else ""
+    return f"{error['mean']:.3%}{ends}"
+
+
+def _against_mesh(mesh: dict[str, Any]) -> str:
+    if "skipped" in mesh:
+        return f"not known: {mesh['skipped']}"
+    shown = [
+        f"{k} L2 {mesh[k]['l2']:.3%}, graph {mesh[k]['graph']:.3%}" for k in ("network", "mesh")
+    ]
+    return "; ".join(shown)
 
 
 def print_check(folder: DataFolder, result: Any, as_json: bool) -> None:

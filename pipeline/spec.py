@@ -21,6 +21,7 @@ from pipeline.families import BuiltIn
 from pipeline.inputs import DesignSpec, is_law
 from pipeline.models import SpecModel, identity
 from pipeline.operators.config import TrainConfig
+from pipeline.operators.config.compare import CompareConfig
 from pipeline.spec_errors import SpecError, mistakes
 from pipeline.user_family import family_error, find_family
 from storage import FORMAT
@@ -149,6 +150,9 @@ class Spec(SpecModel):
     storage: StorageSpec = Field(StorageSpec(), description="Shards.")
     splits: SplitSpec = Field(SplitSpec(), description="Splits.")
     train: TrainConfig | None = Field(None, description="The training stage; left out: none.")
+    compare: CompareConfig | None = Field(
+        None, description="Operators against each other, by `rekrylov compare`; left out: none."
+    )
     licence: str = Field("CC-BY-4.0", description="Licence of the data.")
     citation: str = Field("", description="How to cite the data.")
 
@@ -175,6 +179,12 @@ class Spec(SpecModel):
     def _family_fits_mesh(self) -> "Spec":
         self.problem.check_mesh(self.mesh.gdim)
         self.problem.check_symbols(self.mesh.gdim)
+        return self
+
+    @model_validator(mode="after")
+    def _comparison_is_of_trainings(self) -> "Spec":
+        if self.compare is not None:
+            self.compare.trainings(self.train or TrainConfig())
         return self
 
     @model_validator(mode="after")

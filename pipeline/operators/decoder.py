@@ -4,8 +4,9 @@
 
 D is a fixed sparse matrix. Plain fields have b = ū, the mean training output, and no H. A flux that
 conserves (arXiv 2410.01065 leaves it open; the discrete de Rham complex, Arnold, Falk & Winther
-2006) has the particular flux b(z) of the sample, D = the discrete curl of a potential and H = the
-cohomology basis, with w̄ the mean of its own channels: div u = f_h for any w.
+2006) has b(z) = the particular flux of the sample + the mean of what is left, D = the discrete curl
+of a potential and H = the cohomology basis, with w̄ the mean of its own channels: div u = f_h for
+any w.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from torch import Tensor, nn
 
 from pipeline.operators.fe.constraints import Constraint
 from pipeline.operators.fe.flux import DivergenceConstraint
-from pipeline.operators.fe.normalisation import OutputScale
+from pipeline.operators.fe.normalisation import OutputScale, positions
 from pipeline.operators.fe.places import Places
 from pipeline.operators.fe.sparse import SparseProduct
 from pipeline.operators.task import Task
-from storage import Field
+from storage import Dataset, Field
 
 __all__ = ["FieldDecoder"]
 
@@ -49,6 +50,7 @@ class FieldDecoder(nn.Module):
     """
 
     free: Tensor
+    offset: Tensor
     pooled: Tensor
     integral: Tensor | None
 
@@ -60,6 +62,7 @@ class FieldDecoder(nn.Module):
         scale: OutputScale,
         constraint: Constraint | None,
         flux: DivergenceConstraint | None = None,
+        train: Dataset | None = None,
     ) -> None:
         """Set up the fixed matrices.
 
@@ -70,11 +73,15 @@ class FieldDecoder(nn.Module):
             scale: ū and s.
             constraint: what holds exactly; None for operators that don't impose it.
             flux: of a field whose divergence is exact.
+            train: training samples, with `flux`.
         """
         super().__init__()
         self.field, self.scale, self.constraint, self.flux = field, scale, constraint, flux
         self.steps = task.steps[field.name]
-        self.linear = _plain(field, task, places) if flux is None else _curl(flux, task, places)
+        if flux is None:
+            self.linear = _plain(field, task, places)
+        else:
+            self.linear = _curl(flux, task, places)
         self.channels = self.steps * (self.linear.components + self.linear.pooled.shape[1])
         self.product = (
             None if _is_identity(self.linear.matrix) else SparseProduct(self.linear.matrix)
@@ -84,6 +91,9 @@ class FieldDecoder(nn.Module):
         if constraint is not None and flux is None:
             free[constraint.dofs] = 0.0
         self.register_buffer("free", torch.from_numpy(free).float(), persistent=False)
+        if flux is not None and train is not None:
+            offset = torch.from_numpy(_mean_offset(flux, task, scale, train))
+            self.register_buffer("offset", offset)
         pooled = torch.from_numpy(self.linear.pooled).float()
         self.register_buffer("pooled", pooled, persistent=False)
         integral = None if constraint is None else constraint.integral
@@ -117,10 +127,10 @@ class FieldDecoder(nn.Module):
         The mean output with the sample's own values on fixed dofs, or its particular flux.
         """
         if self.flux is not None:
-            return self.flux.particular(dict(inputs))[:, None]
+            return (self.flux.particular(inputs) + self.offset.cpu().numpy())[:, None]
         b = np.tile(self.scale.mean, (count, 1, 1))
         if self.constraint is not None:
-            b[..., self.constraint.dofs] = self.constraint.wanted(inputs, count)[:, None]
+            b[..., self.constraint.dofs] = self.constraint.wanted(inputs, count)
         return b
 
     def _split(self, w: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -138,19 +148,27 @@ def _plain(field: Field, task: Task, places: Places) -> _Linear:
 
 
 def _curl(flux: DivergenceConstraint, task: Task, places: Places) -> _Linear:
-    """D = curl · R⁺ · (coefficients of the potential), scaled to entries that matter."""
+    """D = curl · R⁺ · (coefficients of the potential) and H, for coefficients of order 1."""
     potential, v = places.coefficients(task.spaces[flux.potential])
     R = csr_matrix(flux.reduction)
     counts = np.asarray(R.multiply(R).sum(axis=0)).ravel()
     inverse = csr_matrix(R.multiply(1.0 / np.maximum(counts, 1e-300)).T)
     matrix = csr_matrix(flux.curl @ inverse @ potential)
-    # A potential varies over the domain, its curl over an edge: one unit of ψ is n_axis of flux.
-    matrix = (
-        matrix * float(np.sqrt(matrix.shape[0])) / max(float(np.abs(matrix.data).max()), 1e-300)
-    )
+    # A potential that varies over the domain differs by 1 / (edges across) along an edge.
+    matrix = matrix * matrix.shape[0] ** (0.5 / np.asarray(task.mesh["points"]).shape[1])
     H = np.asarray(flux.cohomology, dtype=np.float64)
-    size = np.sqrt((H**2).mean(axis=0, keepdims=True)) if H.size else 1.0
-    return _Linear(matrix, v, H / size)
+    return _Linear(matrix, v, H / np.sqrt((H**2).mean(axis=0)))
+
+
+def _mean_offset(
+    flux: DivergenceConstraint, task: Task, scale: OutputScale, train: Dataset
+) -> Array:
+    """Mean of σ − σ_p over the training samples, as a curl and a harmonic flux, exactly."""
+    total = np.zeros(scale.mean.shape[1])
+    for rows in positions(train):
+        total += flux.particular(task.given(train, rows)).sum(axis=0)
+    psi, c = flux.coordinates((scale.mean[0] - total / max(1, len(train)))[None])
+    return np.asarray(flux.curl @ psi[0] + flux.cohomology @ c[0])
 
 
 def _is_identity(matrix: csr_matrix) -> bool:

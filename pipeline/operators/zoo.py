@@ -107,6 +107,7 @@ def make_operator(
             normalisation.outputs[field.name],
             find_constraint(field, train, task) if exact else None,
             fluxes.get(field.name),
+            train,
         )
         for field in task.outputs
     }

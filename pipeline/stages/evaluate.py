@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.dataset_folder import existing
-from pipeline.spec import Spec
-from storage import DataFolder, open_dataset
+from pipeline.dataset_folder import existing, resolve
+from pipeline.spec_errors import SpecError
+from storage import DataFolder, StorageError, open_dataset
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
     checkpoint: str | Path,
-    spec: Spec | None,
-    folder: DataFolder,
+    folder: str | Path,
     *,
     split: str | None = "test",
     where: str | None = None,
@@ -26,7 +25,6 @@ def evaluate(
 
     Args:
         checkpoint: its file or folder.
-        spec: of the data set; None if there is none to solve finer.
         folder: the data set.
         split: of which samples; None: all.
         where: a condition on them.
@@ -44,14 +42,22 @@ def evaluate(
     """
     from pipeline.operators.validation.evaluate import evaluate as run
     from pipeline.operators.validation.evaluation_report import write_evaluation
-    from pipeline.stages.mesh_error import mesh_error
     from storage.files import read_json
 
-    dataset = open_dataset(existing(folder).path, verify=True)
+    dataset = open_dataset(existing(DataFolder(Path(folder))).path, verify=True)
     found = run(checkpoint, dataset.path, split=split, where=where, ids=ids, home=transfer)
-    mesh = None
-    if spec is not None and mesh_samples:
-        mesh = mesh_error(spec, found.samples, found.operator, mesh_samples)
+    mesh = _mesh_error(found, mesh_samples) if mesh_samples else None
     target = found.checkpoint / "evaluation" / found.name if out is None else Path(out)
     write_evaluation(found, target, mesh)
     return target, read_json(target / "evaluation.json")
+
+
+def _mesh_error(found: Any, count: int) -> Any:
+    from pipeline.operators.validation.evaluate import MeshError
+    from pipeline.stages.mesh_error import mesh_error
+
+    try:
+        spec, _ = resolve(found.samples.path, found.samples.path.parent)
+    except (SpecError, StorageError) as error:
+        return MeshError(skipped=f"the data set has no spec of this version ({error})")
+    return mesh_error(spec, found.samples, found.operator, count)

@@ -96,9 +96,7 @@ def _solve(spec: Spec, tree: Any, ids: NDArray[np.int64]) -> dict[int, Columns]:
     with stoppable() as stop:
         systems = InFlight(spec, tree, [Batch(0, 0, ids, 0)], MPI.COMM_SELF, stop, 1)
         strategy = Strategy(ksp="preonly", pc="lu", factor_solver="mumps")
-        with closing(
-            solve_stream(systems, strategy, rtol=spec.rtol, comm=MPI.COMM_SELF)
-        ) as stream:
+        with closing(solve_stream(systems, strategy, rtol=spec.rtol, comm=MPI.COMM_SELF)) as stream:
             for solution in chain(stream, [None]):  # the last sample ends after the last system
                 if solution is not None:
                     systems.receive(solution)

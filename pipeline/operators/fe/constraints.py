@@ -36,8 +36,8 @@ class Constraint:
 
     Attributes:
         dofs: (k) constrained dofs.
-        values: (k) common values; 0 where a source applies.
-        sources: input or parameter → (k, its length) matrix; their products are added.
+        values: (k), or (T, k) where they change in time; 0 where a source applies.
+        sources: input or parameter → (size of values, its length) matrix; products are added.
         integral: (dim) weights m with mᵀu = ∫ u if that is 0, else None.
         slaves, masters: dofs that are equal.
     """
@@ -53,16 +53,16 @@ class Constraint:
         """Impose it on coefficients u (B, T, dim), in place; inputs by name (B, length)."""
         if self.integral is not None:
             u -= (u @ self.integral / self.integral.sum())[..., None]
-        u[..., self.dofs] = self.wanted(inputs, len(u))[:, None]
+        u[..., self.dofs] = self.wanted(inputs, len(u))
         u[..., self.slaves] = u[..., self.masters]
         return u
 
     def wanted(self, inputs: Mapping[str, Array], count: int) -> Array:
-        """Values (B, k) of the constrained dofs."""
-        values = np.tile(self.values, (count, 1))
+        """Values (B, T or 1, k) of the constrained dofs."""
+        values = np.tile(self.values.ravel(), (count, 1))
         for name, matrix in self.sources.items():
             values += np.asarray(matrix @ np.asarray(inputs[name]).reshape(count, -1).T).T
-        return values
+        return values.reshape(count, -1, len(self.dofs)) if len(self.dofs) else values[:, None]
 
 
 def find_constraint(output: Field, train: Dataset, task: Task) -> Constraint:
@@ -87,14 +87,11 @@ def find_constraint(output: Field, train: Dataset, task: Task) -> Constraint:
         return Constraint(dofs, values, {}, integral, *periodic)
     steps = train.read(output.name, rows).astype(np.float64)
     steps = steps.reshape(len(rows), -1, steps.shape[-1])[..., dofs]
-    found = steps[:, 0]
-    if not np.allclose(steps, found[:, None], rtol=1e-12, atol=0):
-        raise TrainingError(
-            f"output {output.name!r}: boundary values change in time, operators impose constant "
-            "ones only; choose other `train.outputs`"
-        )
-    values, sources = _sources(found, output, dofs, train, rows, task)
-    return Constraint(dofs, values, sources, integral, *periodic)
+    if np.allclose(steps, steps[:, :1], rtol=1e-12, atol=0):
+        steps = steps[:, :1]
+    times, found = steps.shape[1], steps.reshape(len(rows), -1)
+    values, sources = _sources(found, output, np.tile(dofs, times), train, rows, task)
+    return Constraint(dofs, values.reshape(times, -1), sources, integral, *periodic)
 
 
 def _zero_mean(output: Field, train: Dataset, rows: NDArray[np.int64], task: Task) -> Array | None:

@@ -97,7 +97,8 @@ def _finest(task: Task, places: DofPlaces) -> Level:
     volume = volumes(places.mesh)
     kernels = message_kernels(places.points, places.cells, volume)
     space = task.space(task.outputs[0])
-    if len(places.groups) == 1 and str(space["map_type"]) == "identity":
+    own = len(places.groups) == 1 and places.holds(space)
+    if own and str(space["map_type"]) == "identity":
         b = int(space["block_size"])
         grams = space["grams"]
         mass, stiffness = (csr_matrix(grams[k][::b, ::b]) for k in ("mass", "stiffness"))
@@ -112,6 +113,8 @@ def _free(task: Task, places: DofPlaces) -> NDArray[np.bool_]:
     """True at places where some output is not fixed, in all of its components."""
     free = np.zeros(len(places.points), bool)
     for field in task.outputs:
+        if not places.holds(task.space(field)):
+            return ~free  # a potential is learnt instead
         matrix, v = places.coefficients(task.space(field))
         dofs = np.ones(matrix.shape[0], bool)
         if field.constrained is not None:

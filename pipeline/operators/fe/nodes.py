@@ -106,7 +106,7 @@ def _entities(
 def _frame(
     space: Mapping[str, Any], points: Array, sizes: Array, owner: NDArray[np.int64], degree: int
 ) -> tuple[csr_matrix, int]:
-    """F (dim, n·m), scaled to rows of root mean square 1, and m."""
+    """F (dim, n·m) and m; w = 1 is a field of size 1, so F doesn't depend on orientations."""
     table = coo_matrix(space["interpolation"]["matrix"])
     x, gdim = np.asarray(space["interpolation"]["points"]), points.shape[1]
     dof, where, axis = table.row, table.col // gdim, table.col % gdim
@@ -121,5 +121,4 @@ def _frame(
     frame = csr_matrix(
         coo_matrix((np.concatenate(values), place), shape=(int(space["dim"]), len(points) * m))
     )
-    scale = np.sqrt((frame.data**2).sum() / frame.shape[0])
-    return csr_matrix(frame / scale), m
+    return frame, m

@@ -9,7 +9,8 @@ Raviart–Thomas or Nédélec spaces have mean 0, and std is the root mean squar
 
 Outputs: y = (u − ū) / s with the mean ū (steps, dofs) of the training outputs and one scalar
 s = rms of u − ū over samples, steps and free dofs. A scalar keeps the space: dividing each dof by
-its own deviation would blow up dofs near Dirichlet boundaries.
+its own deviation would blow up dofs near Dirichlet boundaries. In Raviart–Thomas or Nédélec spaces
+s is the rms of the values as for inputs: that of the coefficients would depend on orientations.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, identity
 
 from pipeline.operators.errors import TrainingError
 
@@ -109,18 +111,29 @@ def choose_log(low: float, high: float, config: TrainConfig) -> bool:
 
 
 def _output_scale(dataset: Dataset, field: Field, task: Task) -> OutputScale:
-    steps, dim = task.steps[field.name], int(task.space(field)["dim"])
+    space, steps = task.space(field), task.steps[field.name]
+    dim, plain = int(space["dim"]), str(space["map_type"]) == "identity"
+    mass = identity(dim, format="csr") if plain else csr_matrix(space["grams"]["mass"])
+
+    def energies(e: Array) -> Array:
+        """Return e ∘ Me of (…, dim): its sum is ‖e‖²."""
+        flat = e.reshape(-1, dim)
+        return (flat * (mass @ flat.T).T).reshape(e.shape)
+
     mean, squares, count = np.zeros((steps, dim)), np.zeros((steps, dim)), 0
     for rows, values in chunks(dataset, field.name):  # Chan, Golub, LeVeque (1979)
         values = values.reshape(len(rows), steps, dim)
         part, total = values.mean(axis=0), count + len(rows)
-        squares += ((values - part) ** 2).sum(axis=0)
-        squares += (part - mean) ** 2 * count * len(rows) / total
+        squares += energies(values - part).sum(axis=0)
+        squares += energies(part - mean) * count * len(rows) / total
         mean += (part - mean) * len(rows) / total
         count = total
     fixed = np.asarray(() if field.constrained is None else field.constrained)
     free = np.setdiff1d(np.arange(dim), fixed)
-    scale = float(np.sqrt(squares[:, free].sum() / max(1, count * steps * len(free))))
+    if plain:
+        scale = float(np.sqrt(squares[:, free].sum() / max(1, count * steps * len(free))))
+    else:
+        scale = float(np.sqrt(squares.sum() / (count * steps * _volume(task))))
     return OutputScale(mean, scale or float(np.abs(mean).max()) or 1.0)
 
 

@@ -47,6 +47,10 @@ class DofPlaces:
         """Return E (n·v, dim): values of a function of `space` at the places."""
         return evaluation_matrix(self.mesh, space, self.points, self.cells)
 
+    def holds(self, space: Mapping[str, Any]) -> bool:
+        """Whether the nodes of `space` are among the places."""
+        return _group(space) in self.groups
+
     def coefficients(self, space: Mapping[str, Any]) -> tuple[csr_matrix, int]:
         """Return D (dim, n·v) and v: coefficients from v values at each place."""
         first, nodes = self.groups[_group(space)]

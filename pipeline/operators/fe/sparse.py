@@ -38,8 +38,10 @@ class SparseProduct(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return A x: (n, …) → (m, …)."""
-        flat = x.reshape(x.shape[0], -1)
-        return _Product.apply(flat, self.matrix, self.transpose).view(-1, *x.shape[1:])
+        flat = x.reshape(x.shape[0], -1).float()
+        with torch.autocast(x.device.type, enabled=False):  # there are no kernels in bfloat16
+            product = _Product.apply(flat, self.matrix, self.transpose)
+        return product.view(-1, *x.shape[1:])
 
 
 class _Product(torch.autograd.Function):

@@ -252,11 +252,12 @@ def _split(dataset: Dataset, name: str) -> Dataset:
 
 
 def _seen(about: Mapping[str, Any], dataset: Dataset, samples: Dataset) -> int:
-    """How many samples were among the first `training_samples` of this data set's own split."""
+    """How many samples were among those that it was trained on."""
     if about["data_key"] != dataset.manifest["data_key"]:
         return 0
-    train = dataset.split("train").ids[: int(about.get("training_samples", 0))]
-    return int(np.isin(samples.ids, train).sum())
+    train, where = dataset.split("train"), about["config"].get("where")
+    ids = train.ids if where is None else train.ids[holds(train, where)]
+    return int(np.isin(samples.ids, ids[: int(about.get("training_samples", 0))]).sum())
 
 
 def _same_tables(a: Dataset, b: Dataset) -> bool:

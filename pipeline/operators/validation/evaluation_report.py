@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
+from pipeline.operators.validation.axes import percent_axis
 from pipeline.operators.validation.evaluate import Evaluation, MeshError, summary
 from pipeline.operators.validation.pictures import DPI, Row, panel
 from pipeline.operators.validation.report import norm_title
@@ -140,8 +140,7 @@ def _distribution(found: Evaluation) -> bytes:
         axes.step(values, share, where="post", color=COLOURS[name], label=title)
         axes.axvline(values.mean(), color=COLOURS[name], lw=0.8, ls=":")
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
-    axes.xaxis.set_minor_formatter(lambda x, _: "")
+    percent_axis(axes, "x")
     axes.set(xlabel="relative error (dotted: mean)", ylabel="share of samples below it")
     axes.set(ylim=(0, 1.02), title=f"{TITLES[label(found.operator.config)]}: {found.which}")
     axes.grid(True, which="both", color="0.92", lw=0.6)

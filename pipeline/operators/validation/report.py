@@ -54,8 +54,13 @@ def _json(report: TrainReport, operator: Operator, config: TrainConfig) -> dict[
 
 
 def _panel(report: TrainReport, operator: Operator, test: Dataset) -> bytes | None:
-    """Test samples at the 10 %, 50 % and 100 % quantile of the L2 error; None if not in 2-D."""
+    """Test samples at the 10 %, 50 % and 100 % quantile of the L2 error.
+
+    None if not in 2-D, or if parameters are all that is given.
+    """
     task, errors = operator.task, report.scores[report.operator].errors["l2"]
+    if not task.inputs:
+        return None
     target, first = task.outputs[0], task.inputs[0]
     output = drawing(task.mesh, task.space(target))
     if output is None:

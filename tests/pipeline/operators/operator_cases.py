@@ -127,8 +127,8 @@ def renumbered(path: Path, out: Path, seed: int = 3) -> tuple[Path, dict[str, cs
         table = dataset.spaces[name]
         V = make_space(built, _name(table))
         grid = table["grid"]
-        spaces[name] = space_tree(V) | {"grid": grid_tree(V, grid["points"], grid["shape"])}
-        maps[name] = _translation(old, table, spaces[name])
+        spaces[name] = space_tree(V) | {"grid": grid_tree(V, tuple(grid["shape"]), grid["points"])}
+        maps[name] = _translation(old, table, mesh, spaces[name])
     tree = {"mesh": mesh, "spaces": spaces, "fields": _fields(dataset, maps)}
     _write(dataset, tree, maps, out)
     return out, maps
@@ -141,12 +141,19 @@ def _name(table: Any) -> SpaceName:
     return SpaceName(family, int(table["degree"]), (block,) if block > 1 else ())
 
 
-def _translation(mesh: Any, old: Any, new: Any) -> csr_matrix:
+def _translation(mesh: Any, old: Any, new_mesh: Any, new: Any) -> csr_matrix:
     """T (dim, dim): the new space's interpolation of each old basis function."""
     function = StoredFunction(mesh, old, np.zeros(int(old["dim"])))
     piola = "interpolation" in new
     where = np.asarray(new["interpolation"]["points"] if piola else new["points"])
-    cells, X = function.locate(where)
+    if piola:
+        cells, X = function.locate(where)
+    else:  # functions that jump need the right one of the cells around a vertex
+        owner = np.empty(len(where), dtype=np.int64)
+        owner[np.asarray(new["dofmap"])] = np.arange(len(new["dofmap"]))[:, None]
+        middles = new_mesh["points"][new_mesh["cells"]].mean(axis=1)
+        cells = function.locate(middles)[0][owner]
+        X = function.pull_back(cells, where)
     phi, block = function.basis(cells, X), int(old["block_size"])
     nodes = np.asarray(old["dofmap"])[cells]
     values = phi.shape[2]
@@ -199,8 +206,9 @@ def _write(dataset: Dataset, tree: dict[str, Any], maps: dict[str, csr_matrix], 
     set_path(folder.order, 0, ids, [0, len(ids)])
     key = str(dataset.manifest["data_key"])
     write_shard(folder, ShardHeader(key, 0, 0, spaces_hash), columns)
-    fractions = {"fractions": SPLITS}
-    build_manifest(folder, {"name": "renumbered", "data_key": key, "rtol": 1e-8}, **fractions)
+    common = {"name": "renumbered", "data_key": key, "rtol": 1e-8}
+    splits = dataset.manifest["splits"]
+    build_manifest(folder, common, split_seed=splits["seed"], fractions=splits["fractions"])
 
 
 class Once:

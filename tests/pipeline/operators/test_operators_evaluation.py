@@ -1,4 +1,4 @@
-"""The encoder's matrix: values of stored functions at points, of every space, on shuffled meshes."""
+"""The encoder's matrix: values of stored functions at points, of every space."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,12 @@ TRIANGLE = [
     *[SpaceName("RT", 1), SpaceName("RT", 2), SpaceName("BDM", 1)],
     *[SpaceName("N1curl", 1), SpaceName("N1curl", 2), SpaceName("N2curl", 1)],
 ]
-TETRAHEDRON = [SpaceName("P", 2), SpaceName("RT", 1), SpaceName("N1curl", 1), SpaceName("N2curl", 1)]
+TETRAHEDRON = [
+    SpaceName("P", 2),
+    SpaceName("RT", 1),
+    SpaceName("N1curl", 1),
+    SpaceName("N2curl", 1),
+]
 QUADRILATERAL = [SpaceName("P", 1), SpaceName("P", 2, (2,)), SpaceName("RT", 1)]
 CASES = [("triangle", n) for n in TRIANGLE] + [("tetrahedron", n) for n in TETRAHEDRON]
 CASES += [("quadrilateral", n) for n in QUADRILATERAL]

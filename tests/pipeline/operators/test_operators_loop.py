@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import linear_samples as linear
@@ -87,6 +88,14 @@ def test_reading_from_shards_covers_each_epoch_once_in_bounded_windows():
     assert [len(rows) for rows in samples.loads] == [16, 16, 16]
     rest = [batch.ids.numpy() - 100 for step in batches.epoch(1, 2) for batch, _ in step]
     assert np.array_equal(np.concatenate(rest), first[32:])
+
+
+def test_an_epoch_that_is_left_early_ends_its_thread():
+    epoch = Batches(linear.LinearSamples(48), config(memory_mib=0)).epoch(1)
+    next(epoch)
+    assert "batches" in {thread.name for thread in threading.enumerate()}
+    epoch.close()
+    assert "batches" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("workers", [0, 1])

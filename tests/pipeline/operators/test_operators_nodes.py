@@ -35,8 +35,6 @@ def test_every_function_can_be_said(cell, name):
     nodes = space_nodes(tree, table)
     assert nodes.matrix.shape == (table["dim"], len(nodes.points) * nodes.components)
     assert np.linalg.matrix_rank(nodes.matrix.toarray(), tol=1e-8) == table["dim"]
-    rms = np.sqrt((nodes.matrix.data**2).sum() / table["dim"])
-    np.testing.assert_allclose(rms, 1.0)
 
 
 @pytest.mark.parametrize(("cell", "name"), PIOLA, ids=lambda v: str(v))
@@ -49,8 +47,7 @@ def test_constant_fields_keep_their_direction(cell, name):
     w[:, :g] = field
     u = StoredFunction(tree, table, nodes.matrix @ w.ravel())
     values = u(tree["points"][tree["cells"]].mean(axis=1))
-    np.testing.assert_allclose(values / values[:, :1], np.tile(field, (len(values), 1)), rtol=1e-9)
-    np.testing.assert_allclose(values, np.tile(values[:1], (len(values), 1)), rtol=1e-9)
+    np.testing.assert_allclose(values, np.tile(field, (len(values), 1)), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("cell", "name"), SCALAR, ids=lambda v: str(v))
@@ -61,8 +58,10 @@ def test_scalar_nodes_are_the_dofs(cell, name):
     assert nodes.components == b and len(nodes.points) * b == table["dim"]
     assert (nodes.matrix != np.eye(table["dim"])).sum() == 0
     inside = (nodes.points > -1e-12) & (nodes.points < 1 + 1e-12)
-    assert inside.all() and len(np.unique(nodes.points.round(9), axis=0)) == len(nodes.points) or (
-        table["discontinuous"]
+    assert (
+        inside.all()
+        and len(np.unique(nodes.points.round(9), axis=0)) == len(nodes.points)
+        or (table["discontinuous"])
     )
     corners = tree["points"][tree["cells"]]
     found = nodes.points[nodes.cells]  # every node lies in its cells: no further out than corners
