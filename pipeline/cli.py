@@ -215,7 +215,7 @@ def compare(target: Target, root: Root = "data", set_: Set = None, as_json: Json
         raise SpecError(
             ["compare: missing; name operators, --set 'compare.operators=[{kind: spon}]'"]
         )
-    output.print_comparison(*run_comparison(spec, folder, root), as_json)
+    output.print_comparison(*run_comparison(spec, folder), as_json)
     return ExitCode.OK
 
 

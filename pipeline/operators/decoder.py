@@ -21,8 +21,10 @@ from scipy.sparse import csr_matrix, identity
 from torch import Tensor, nn
 
 from pipeline.operators.fe.constraints import Constraint
+from pipeline.operators.fe.evaluation import volumes
 from pipeline.operators.fe.flux import DivergenceConstraint
 from pipeline.operators.fe.normalisation import OutputScale, positions
+from pipeline.operators.fe.norms import norm
 from pipeline.operators.fe.places import Places
 from pipeline.operators.fe.sparse import SparseProduct
 from pipeline.operators.task import Task
@@ -81,7 +83,7 @@ class FieldDecoder(nn.Module):
         if flux is None:
             self.linear = _plain(field, task, places)
         else:
-            self.linear = _curl(flux, task, places)
+            self.linear = _curl(flux, field, task, places)
         self.channels = self.steps * (self.linear.components + self.linear.pooled.shape[1])
         self.product = (
             None if _is_identity(self.linear.matrix) else SparseProduct(self.linear.matrix)
@@ -147,17 +149,19 @@ def _plain(field: Field, task: Task, places: Places) -> _Linear:
     return _Linear(matrix, v, np.zeros((matrix.shape[0], 0)))
 
 
-def _curl(flux: DivergenceConstraint, task: Task, places: Places) -> _Linear:
-    """D = curl · R⁺ · (coefficients of the potential) and H, for coefficients of order 1."""
+def _curl(flux: DivergenceConstraint, field: Field, task: Task, places: Places) -> _Linear:
+    """D = curl · R⁺ · (coefficients of the potential) and H; w = 1 is a field of size about 1."""
     potential, v = places.coefficients(task.spaces[flux.potential])
     R = csr_matrix(flux.reduction)
     counts = np.asarray(R.multiply(R).sum(axis=0)).ravel()
     inverse = csr_matrix(R.multiply(1.0 / np.maximum(counts, 1e-300)).T)
     matrix = csr_matrix(flux.curl @ inverse @ potential)
-    # A potential that varies over the domain differs by 1 / (edges across) along an edge.
-    matrix = matrix * matrix.shape[0] ** (0.5 / np.asarray(task.mesh["points"]).shape[1])
+    matrix = matrix * float(np.ptp(np.asarray(task.mesh["points"]), axis=0).max())
     H = np.asarray(flux.cohomology, dtype=np.float64)
-    return _Linear(matrix, v, H / np.sqrt((H**2).mean(axis=0)))
+    if H.size:
+        mass = csr_matrix(task.space(field)["grams"]["mass"])
+        H = H / (norm(mass, H.T) / np.sqrt(volumes(task.mesh).sum()))
+    return _Linear(matrix, v, H)
 
 
 def _mean_offset(

@@ -5,21 +5,18 @@ from typing import Any
 
 from pipeline.dataset_folder import data_folder, existing
 from pipeline.progress import progress
-from pipeline.spec import Spec
+from pipeline.spec import Spec, parse_spec
 from storage import DataFolder, StorageError, open_dataset, read_spaces
 
 __all__ = ["compare"]
 
 
-def compare(
-    spec: Spec, folder: DataFolder, root: str | Path, quiet: bool = False
-) -> tuple[Path, dict[str, Any]]:
+def compare(spec: Spec, folder: DataFolder, quiet: bool = False) -> tuple[Path, dict[str, Any]]:
     """Train, test and report what `compare` of the spec asks for. Serial.
 
     Args:
         spec: with `compare`; `train` says how to train.
-        folder: the data set.
-        root: where the data sets of other tolerances are kept.
+        folder: the data set; those of other tolerances are beside it.
         quiet: show no progress.
 
     Returns:
@@ -32,13 +29,13 @@ def compare(
     from pipeline.operators.config import TrainConfig
     from pipeline.operators.validation.compare_report import write_comparison
     from pipeline.operators.validation.comparison import compare as run
-    from pipeline.operators.validation.comparison import count_trainings, digest
+    from pipeline.operators.validation.comparison_plan import count_trainings, digest
     from storage.files import read_json
 
     config, base = spec.compare, spec.train or TrainConfig()
     assert config is not None
     dataset = open_dataset(existing(folder).path, verify=True)
-    labels = {rtol: _labels(spec, rtol, root, quiet) for rtol in config.tolerances}
+    labels = {rtol: _labels(spec, rtol, folder.path.parent, quiet) for rtol in config.tolerances}
     losses = {training.loss for training in config.trainings(base)}
     residual = _equations(spec, folder) if "residual" in losses else None
     with progress("compare", count_trainings(config), quiet) as task:
@@ -48,15 +45,16 @@ def compare(
     return target, read_json(target / "comparison.json")
 
 
-def _labels(spec: Spec, rtol: float, root: str | Path, quiet: bool) -> Path:
+def _labels(spec: Spec, rtol: float, root: Path, quiet: bool) -> Path:
     """The data set of the same samples solved to another tolerance; made if it isn't there.
 
     Raises:
+        SpecError: the stored type can't hold the tolerance.
         StorageError: a sample could not be solved.
     """
     from pipeline import stages
 
-    other = type(spec).model_validate(spec.model_dump() | {"rtol": rtol})
+    other = parse_spec(spec.model_dump(mode="json") | {"rtol": rtol})
     folder = data_folder(other, root)
     stages.sample(other, root, quiet)
     stages.order(other, root)

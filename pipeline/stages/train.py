@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.dataset_folder import existing
 from pipeline.progress import progress
 from pipeline.spec import Spec
-from storage import DataFolder, open_dataset
+from storage import DataFolder, open_dataset, read_spaces
 
 __all__ = ["train"]
 
@@ -28,8 +28,18 @@ def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
         return fit(
             folder.path,
             spec.train,
+            residual=_equations(spec, folder),
             progress=lambda epoch, epochs, metrics: task(epoch, _note(metrics)),
         )
+
+
+def _equations(spec: Spec, folder: DataFolder) -> Any:
+    """The assembled equations, where the loss needs them instead of labels."""
+    if spec.train is None or spec.train.loss != "residual":
+        return None
+    from pipeline.assembled import from_spec
+
+    return from_spec(spec, read_spaces(folder.spaces))
 
 
 def _note(metrics: dict[str, float]) -> str:

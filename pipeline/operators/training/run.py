@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from pipeline.operators.config import TrainConfig
 from pipeline.operators.controls.setting import Setting
@@ -96,10 +97,13 @@ def _run(
 ) -> TrainReport:
     from pipeline.operators.validation.report import write_report
 
+    fabric = make_fabric(config)
     normalisation = fit_normalisation(splits["train"], task, config)
     operator = make_operator(config.operator, task, normalisation, splits["train"])
     key = run_name(config, task, splits["train"])
-    history, fit_seconds = _fit(operator, splits, config, folder, residual, key, progress)
+    history, fit_seconds = _fit(fabric, operator, splits, config, folder, residual, key, progress)
+    if not fabric.is_global_zero:
+        raise SystemExit(0)  # further processes have done their part
     began = time.perf_counter()
     errors = sample_errors(predictor(operator, splits["test"]), splits["test"], task)
     scores = {label(config.operator): Score(errors, time.perf_counter() - began, {})}
@@ -120,6 +124,7 @@ def _run(
 
 
 def _fit(
+    fabric: Fabric,
     operator: Operator,
     splits: dict[str, Dataset],
     config: TrainConfig,
@@ -149,7 +154,6 @@ def _fit(
         found = {name: float(values.mean()) for name, values in errors.items()}
         return found | {"error": found["l2" if config.loss == "l2" else "graph"]}
 
-    fabric = make_fabric(config)
     try:
         history = fit(
             operator,

@@ -6,8 +6,6 @@ interrupted one goes on, and every figure is computed from the checkpoints, samp
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,13 +24,14 @@ from pipeline.operators.fe.normalisation import fit_normalisation
 from pipeline.operators.selection import holds
 from pipeline.operators.task import make_task, open_splits
 from pipeline.operators.training.run import run_name, train
+from pipeline.operators.validation.comparison_plan import names_of
 from pipeline.operators.validation.defects import measure
 from pipeline.operators.validation.evaluate import milliseconds, open_operator
 from pipeline.operators.zoo import TITLES, label
 from storage import Dataset, open_dataset
 from storage.files import read_json
 
-__all__ = ["Comparison", "Row", "compare", "count_trainings", "digest", "names_of"]
+__all__ = ["Comparison", "Row", "compare"]
 
 type Errors = dict[str, NDArray[np.float64]]
 """Error → (seeds, samples)."""
@@ -102,36 +101,6 @@ def compare(
         TrainingError: an operator can't be trained on the data set, or a test has no samples.
     """
     return _Run(Path(folder), config, base, dict(labels or {}), residual, progress).all()
-
-
-def names_of(configs: list[TrainConfig]) -> list[str]:
-    """Short names: labels, with the settings that differ where several have one label."""
-    labels = [label(config.operator) for config in configs]
-    flat = [_flat(config.model_dump(mode="json")) for config in configs]
-    names = []
-    for name, own in zip(labels, flat, strict=True):
-        alike = [other for other, known in zip(flat, labels, strict=True) if known == name]
-        keys = [key for key in own if any(other.get(key) != own[key] for other in alike)]
-        said = [f"{key.rsplit('.')[-1]}={own[key]}" for key in keys if own[key] is not None]
-        names.append(" ".join([name, *said]))
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise TrainingError(f"compare.operators: {doubled[0]} is there twice; leave one out")
-    return names
-
-
-def digest(config: CompareConfig, base: TrainConfig, data_key: str) -> str:
-    """What names the folder of a comparison."""
-    text = [config.model_dump(mode="json"), base.model_dump(mode="json"), data_key]
-    return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def count_trainings(config: CompareConfig) -> int:
-    """Number of trainings that a comparison asks for."""
-    out = config.out_of_distribution
-    anew = out is not None and out.parameter is not None
-    passes = 1 + len(config.samples) + len(config.tolerances) + anew
-    return len(config.operators) * len(config.seeds) * passes
 
 
 class _Run:
@@ -304,10 +273,3 @@ def _facts(folder: Path, dataset: Dataset, test: Dataset) -> dict[str, float]:
         "epoch_seconds": report["fit_seconds"] / report["epochs"],
         **{f"milliseconds_{batch}": value for batch, value in times.items()},
     }
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    parts = [_flat(v, f"{prefix}.{k}" if prefix else k) for k, v in value.items()]
-    return {key: item for part in parts for key, item in part.items()}

@@ -11,7 +11,8 @@ from pipeline.dataset_folder import data_folder
 from pipeline.operators import TrainConfig, TrainingError
 from pipeline.operators.config.compare import CompareConfig
 from pipeline.operators.validation import comparison
-from pipeline.operators.validation.comparison import compare, count_trainings, names_of
+from pipeline.operators.validation.comparison import compare
+from pipeline.operators.validation.comparison_plan import count_trainings, names_of
 from pipeline.spec import parse_spec
 from pipeline.spec_errors import SpecError
 from pipeline.stages.compare import compare as stage
@@ -146,7 +147,7 @@ def test_the_stage_solves_to_other_tolerances_and_reports(tmp_path):
     }
     spec = parse_spec(raw)
     solve(spec, tmp_path)
-    folder, found = stage(spec, data_folder(spec, tmp_path), tmp_path, quiet=True)
+    folder, found = stage(spec, data_folder(spec, tmp_path), quiet=True)
     assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 2
     curve = found["error_against_tolerance"]["deeponet"]
     assert list(curve) == ["1e-08", "0.1"]
