@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.operators.errors import TrainingError
+from pipeline.operators.selection import holds
+from storage.spaces import tree_hash
 
 if TYPE_CHECKING:
     from pipeline.operators.config import TrainConfig
@@ -33,7 +35,7 @@ class Task:
         spaces: space name → its tables.
         hierarchy: level → tables of the coarser meshes; empty if there are none.
         periodic: output → `slaves`, `masters`; empty for most.
-        spaces_hash: of `spaces.h5`.
+        spaces_hash: of mesh, spaces and numbering alone: equal for data sets of other laws.
         data_key: of the data set.
     """
 
@@ -107,9 +109,20 @@ def make_task(
         dataset.spaces,
         dataset.hierarchy,
         _periodic(dataset),
-        str(manifest["spaces_hash"]),
+        _spaces_hash(dataset, [*names, *targets]),
         str(manifest["data_key"]),
     )
+
+
+def _spaces_hash(dataset: Dataset, names: Sequence[str]) -> str:
+    """SHA-256 of the mesh, and of the spaces and dof maps of some fields."""
+    used = {name: dataset.fields[name].space for name in names if name in dataset.fields}
+    kept = ("element", "block_size", "dofmap", "cell_permutation_info")
+    spaces = {
+        space: {key: dataset.spaces[space][key] for key in kept} for space in set(used.values())
+    }
+    mesh = {key: dataset.mesh[key] for key in ("points", "cells", "cell_type")}
+    return tree_hash({"mesh": mesh, "spaces": spaces, "fields": used})
 
 
 def _periodic(dataset: Dataset) -> dict[str, Any]:
@@ -120,16 +133,22 @@ def _periodic(dataset: Dataset) -> dict[str, Any]:
 def open_splits(dataset: Dataset, config: TrainConfig) -> dict[str, Dataset]:
     """Return the splits by name, the training split cut to `config.samples`.
 
+    Training and validation split hold samples of `config.where` alone.
+
     Raises:
-        TrainingError: a split is empty or smaller than asked for.
+        TrainingError: a split is empty or smaller than asked for, `where` can't be read.
     """
     splits = {name: dataset.split(name) for name in SPLITS}
+    if config.where is not None:
+        for name in SPLITS[:2]:
+            inside = holds(splits[name], config.where)
+            splits[name] = splits[name].select(splits[name].ids[inside])
     sizes = {name: len(split) for name, split in splits.items()}
     empty = [name for name, size in sizes.items() if size == 0]
     if empty:
         raise TrainingError(
             f"{dataset.path}: split {empty[0]!r} has no sample ({sizes}), training needs all "
-            "three; make more samples or change `splits`"
+            "three; make more samples or change `splits` or `train.where`"
         )
     if config.samples is not None:
         if config.samples > sizes["train"]:
@@ -137,5 +156,5 @@ def open_splits(dataset: Dataset, config: TrainConfig) -> dict[str, Dataset]:
                 f"train.samples = {config.samples}: the training split has {sizes['train']}; "
                 "ask for fewer or make more samples"
             )
-        splits["train"] = dataset.split("train", n=config.samples)
+        splits["train"] = splits["train"].select(splits["train"].ids[: config.samples])
     return splits

@@ -81,6 +81,12 @@ class TrainConfig(Config):
     outputs: tuple[str, ...] | None = Field(
         default=None, description="Output fields to learn; null: all of the data set."
     )
+    where: str | None = Field(
+        default=None,
+        description="Train and validate on samples for which this holds: comparisons of "
+        "parameters, or of mean(a), std(a), rms(a) of input fields, with numbers, joined by "
+        "`and`; null: on all. The test split keeps all.",
+    )
     samples: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         description="Train on the first so many ids of the training split; null: on all.",

@@ -23,7 +23,7 @@ from pipeline.operators.config import TrainConfig
 from pipeline.operators.errors import CheckpointMismatch
 from pipeline.operators.fe.normalisation import InputScale, Normalisation, OutputScale
 from pipeline.operators.operator import Operator
-from pipeline.operators.task import make_task
+from pipeline.operators.task import Task, make_task
 from pipeline.operators.training.move import moved_mean, moved_weights
 from pipeline.operators.zoo import make_operator
 from storage import Dataset
@@ -31,7 +31,7 @@ from storage.files import commit_bytes, commit_json
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
-FORMAT = 2
+FORMAT = 3
 NAME = "checkpoint.safetensors"
 PACKAGES = ("rekrylov", "torch", "safetensors", "numpy", "scipy")
 
@@ -98,9 +98,10 @@ def load_checkpoint(
     path = Path(path)
     path = path / NAME if path.is_dir() else path
     about, tensors = _read(path)
-    _check_spaces(path, about, dataset if home is None else home)
     config = TrainConfig.model_validate(about["config"])
-    task = make_task(dataset, list(about["inputs"]), list(about["outputs"]))
+    names = (list(about["inputs"]), list(about["outputs"]))
+    _check_spaces(path, about, make_task(dataset if home is None else home, *names), dataset)
+    task = make_task(dataset, *names)
     means = {name: tensors.pop(f"mean.{name}").double().numpy() for name in about["outputs"]}
     if home is not None:
         means = {name: moved_mean(mean, home, dataset, name) for name, mean in means.items()}
@@ -109,7 +110,7 @@ def load_checkpoint(
         {k: OutputScale(means[k], float(item["scale"])) for k, item in about["outputs"].items()},
     )
     with torch.random.fork_rng(devices=[]):  # initial weights that nobody sees
-        operator = make_operator(config.operator, task, scales, dataset.split("train"))
+        operator = make_operator(config.operator, task, scales, _known_samples(dataset))
     if home is not None:
         tensors = moved_weights(tensors, operator, path)
     operator.load_state_dict(tensors)
@@ -127,8 +128,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _check_spaces(path: Path, about: dict[str, Any], dataset: Dataset) -> None:
-    found = str(dataset.manifest["spaces_hash"])
+def _known_samples(dataset: Dataset) -> Dataset:
+    """Samples on which constraints are confirmed: the training split, if there is one."""
+    split = dataset.split("train") if dataset.manifest.get("splits") else dataset
+    return split if len(split) else dataset
+
+
+def _check_spaces(path: Path, about: dict[str, Any], task: Task, dataset: Dataset) -> None:
+    found = task.spaces_hash
     if about["spaces_hash"] != found:
         raise CheckpointMismatch(
             f"{path}: was trained on spaces {about['spaces_hash'][:10]}, {dataset.path.name} has "

@@ -26,7 +26,7 @@ from pipeline.operators.task import make_task, open_splits
 from pipeline.operators.training.run import run_name, train
 from pipeline.operators.validation.comparison_plan import names_of
 from pipeline.operators.validation.defects import measure
-from pipeline.operators.validation.evaluate import milliseconds, open_operator
+from pipeline.operators.validation.evaluate import open_operator, times
 from pipeline.operators.zoo import TITLES, label
 from storage import Dataset, open_dataset
 from storage.files import read_json
@@ -266,10 +266,10 @@ def _predictor(operator: Any, samples: Dataset) -> Callable[..., Any]:
 def _facts(folder: Path, dataset: Dataset, test: Dataset) -> dict[str, float]:
     report = read_json(folder / "report.json")
     operator, _ = open_operator(folder, dataset)
-    times = milliseconds(operator, test)
+    measured = times(operator, test)
     return {
         "parameters": float(report["parameters"]),
         "epochs": float(report["epochs"]),
         "epoch_seconds": report["fit_seconds"] / report["epochs"],
-        **{f"milliseconds_{batch}": value for batch, value in times.items()},
+        **{f"milliseconds_{batch}": value for batch, value in measured.items()},
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.operators.errors import TrainingError
 from pipeline.operators.operator import Operator
+from pipeline.operators.predict import milliseconds
 from pipeline.operators.selection import describe, descriptions, holds, parse_ids
 from pipeline.operators.training.checkpoint import load_checkpoint
 from pipeline.operators.validation.bootstrap import mean_interval
@@ -22,7 +22,7 @@ from pipeline.operators.validation.defects import measure
 from pipeline.operators.zoo import label
 from storage import Dataset, open_dataset
 
-__all__ = ["Bin", "Evaluation", "MeshError", "evaluate", "home_of", "milliseconds", "open_operator"]
+__all__ = ["Bin", "Evaluation", "MeshError", "evaluate", "open_operator", "times"]
 
 Array = NDArray[np.float64]
 BINS = 4
@@ -174,7 +174,7 @@ def evaluate(
         home is not None,
         errors,
         {name: _bins(describe(samples, name), errors) for name in descriptions(samples)},
-        milliseconds(operator, samples),
+        times(operator, samples),
     )
 
 
@@ -185,43 +185,17 @@ def open_operator(
 ) -> tuple[Operator, dict[str, Any]]:
     """Load an operator for a data set, and what its checkpoint says.
 
-    Data sets of other laws have the same mesh and spaces in a file with another hash. If the one
-    that the checkpoint lies in agrees with `dataset` in all tables, it is loaded through that.
-
     Raises:
         CheckpointMismatch: it doesn't fit.
     """
-    if home is None:
-        own = home_of(checkpoint)
-        if own is not None and own != dataset.path.resolve():
-            trained = open_dataset(own)
-            home = own if _same_tables(trained, dataset) else None
     loaded = load_checkpoint(checkpoint, dataset, home=None if home is None else open_dataset(home))
     return loaded.operator, loaded.about
 
 
-def home_of(checkpoint: str | os.PathLike[str]) -> Path | None:
-    """The data set in whose `training/` a checkpoint lies, None if it lies elsewhere."""
-    path = Path(checkpoint).resolve()
-    folder = path if path.is_dir() else path.parent
-    home = folder.parent.parent
-    return home if folder.parent.name == "training" and (home / "shards").is_dir() else None
-
-
-def milliseconds(operator: Operator, samples: Dataset) -> dict[int, float]:
-    """Time of a prediction per sample, inputs in memory: the median of several."""
-    found = {}
-    for batch in BATCHES:
-        rows = np.arange(batch) % len(samples)
-        given = operator.task.given(samples, rows)
-        operator.predict(given, batch)
-        times = []
-        for _ in range(REPEATS):
-            start = time.perf_counter()
-            operator.predict(given, batch)
-            times.append(time.perf_counter() - start)
-        found[batch] = 1e3 * float(np.median(times)) / batch
-    return found
+def times(operator: Operator, samples: Dataset) -> dict[int, float]:
+    """Batch size → milliseconds of a prediction per sample."""
+    given = operator.task.given(samples, np.arange(min(len(samples), max(BATCHES))))
+    return {batch: milliseconds(operator, given, batch) for batch in BATCHES}
 
 
 def _choose(
@@ -258,18 +232,6 @@ def _seen(about: Mapping[str, Any], dataset: Dataset, samples: Dataset) -> int:
     train, where = dataset.split("train"), about["config"].get("where")
     ids = train.ids if where is None else train.ids[holds(train, where)]
     return int(np.isin(samples.ids, ids[: int(about.get("training_samples", 0))]).sum())
-
-
-def _same_tables(a: Dataset, b: Dataset) -> bool:
-    """Whether two data sets have the same mesh and the same numbering of all fields' dofs."""
-    fields = {name: (a.fields.get(name), b.fields.get(name)) for name in (*b.inputs, *b.outputs)}
-    if any(x is None or y is None or x.space != y.space for x, y in fields.values()):
-        return False
-    pairs = [(a.mesh[key], b.mesh[key]) for key in ("points", "cells")]
-    for space in {y.space for _, y in fields.values() if y is not None}:
-        keys = ("dofmap", "cell_permutation_info")
-        pairs += [(a.spaces[space][key], b.spaces[space][key]) for key in keys]
-    return all(np.array_equal(x, y) for x, y in pairs)
 
 
 def _bins(values: Array, errors: Mapping[str, Array]) -> list[Bin]:

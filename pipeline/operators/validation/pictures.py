@@ -86,7 +86,7 @@ def panel(
     figure = Figure(figsize=(2.95 * len(columns), 2.65 * len(rows) + 0.5), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    wrong = [magnitude(output.values(row.predicted - row.truth)) for row in rows]
+    wrong = [np.abs(magnitude(output.values(row.predicted - row.truth))) for row in rows]
     errors = Normalize(0, max(float(error.max()) for error in wrong) or 1.0)
     if given is not None:
         shown = [magnitude(given.values(row.given)) for row in rows]

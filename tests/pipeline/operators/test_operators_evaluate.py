@@ -103,6 +103,23 @@ def test_defects_of_a_flux_are_those_of_what_was_added(fluxes):
     assert (found["l2/p"] == 0).all()
 
 
+def test_a_leak_through_one_edge_shows_in_the_worst_cell(fluxes):
+    """It makes d in one cell and −d in its neighbour: max d against ‖·‖_L2 = d (2 |K|)^½."""
+    task = make_task(fluxes)
+    space = fluxes.spaces[fluxes.fields["sigma"].space]
+    owners = np.bincount(np.asarray(space["dofmap"]).ravel())
+    added = np.zeros(int(space["dim"]))
+    added[np.flatnonzero(owners == 2)[0]] = 1e-3
+
+    def predict(rows):
+        truth = task.truth(fluxes, rows)
+        return truth | {"sigma": truth["sigma"] + added}
+
+    found = measure(predict, fluxes, task)
+    ratio = np.sqrt(len(space["dofmap"]) / 2)
+    np.testing.assert_allclose(found["conservation/sigma"], ratio * found["div/sigma"], rtol=1e-9)
+
+
 def test_divergence_of_a_velocity_counts_against_its_gradient(tmp_path):
     data = open_dataset(solved_example(example("stokes"), tmp_path, 4))
     task, s = make_task(data), 0.01

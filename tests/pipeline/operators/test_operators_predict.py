@@ -13,6 +13,7 @@ from pipeline.cli import main
 from pipeline.operators import CheckpointMismatch, TrainConfig, TrainingError, train
 from pipeline.operators.functions import checked, interpolation, read_functions
 from pipeline.operators.predict import home_of, load, milliseconds, predict, predict_samples
+from pipeline.operators.task import make_task
 from storage import DataFolder, open_dataset
 from storage.vtkhdf import VtkField, vtk_field, vtkhdf
 
@@ -68,7 +69,7 @@ def test_stored_samples_are_predicted_and_compared(darcy, tmp_path, capsys):
         np.testing.assert_array_equal(stored["u"], expected)
         np.testing.assert_array_equal(stored["ids"], [3, 5, 6, 7])
         about = json.loads(str(stored["about"]))
-    assert about["spaces_hash"] == dataset.manifest["spaces_hash"]
+    assert about["spaces_hash"] == make_task(dataset).spaces_hash
     assert about["spaces"] == {"u": "p"}
     with h5py.File(files[1]) as stored:
         np.testing.assert_array_equal(stored["u"][:], expected)
