@@ -60,6 +60,11 @@ class CanonicalMap:
         self._build_to_canonical(dofmap, cells, local, forward)
         self._build_from_canonical(dofmap, cells, local, backward)
 
+    @property
+    def matrix(self) -> sp.csr_matrix:
+        """CSR (local nodes, canonical nodes): local coefficients from canonical ones."""
+        return self._backward
+
     def _build_to_canonical(
         self, dofmap: NDArray, cells: NDArray, local: NDArray, forward: NDArray | None
     ) -> None:

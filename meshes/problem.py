@@ -125,6 +125,11 @@ class Problem:
         )
 
     @property
+    def terminals(self) -> dict[str, Any]:
+        """Name of each datum that differs by sample → its coefficient or constant in the forms."""
+        return self._data.terminals
+
+    @property
     def affine(self) -> bool:
         """Whether A and b are made by sparse products with the data."""
         return self._affine is not None
@@ -143,7 +148,7 @@ class Problem:
                 f"weak(): F(u; v) is not affine in u, or not linear in v ({error}); a family whose "
                 "F is nonlinear in u says LINEAR = False"
             ) from error
-        self._forms_as_stated = bilinear, right
+        self.stated_forms = bilinear, right
         self._in_matrix = {id(f) for f in (*bilinear.coefficients(), *bilinear.constants())}
         varying = [*self._data.terminals.values(), q.load, q.time]
         self.dirichlet = DirichletData(
@@ -344,7 +349,7 @@ class Problem:
         self._until_affine -= 1
         if self._until_affine == 0:
             varying = [*self._data.terminals.values(), self._before, self.q.time]
-            system = self._forms_as_stated
+            system = self.stated_forms
             self._affine = affine_system(*system, varying, self.dirichlet, self._shared, self.b)
 
     def newton_system(self) -> tuple[PETSc.Mat, PETSc.Vec]:

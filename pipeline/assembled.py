@@ -103,7 +103,7 @@ def _data(spec: Spec, problem: Any, spaces: Any) -> tuple[Data, Ranges]:
     for column, local in maps.values():
         ranges[column] = (start, start + local.shape[1])
         start += local.shape[1]
-    terminals, data = problem._data.terminals, {}
+    terminals, data = problem.terminals, {}
     for name, (column, local) in maps.items():
         before, after = ranges[column][0], start - ranges[column][1]
         zeros = [sp.csr_matrix((local.shape[0], width)) for width in (before, after)]
@@ -132,7 +132,7 @@ def _solution(problem: Any, spaces: Any) -> tuple[sp.csr_matrix, Ranges, Array]:
 
 def _from_canonical(there: Any, V: Any) -> sp.csr_matrix:
     """The matrix of `CanonicalMap.from_canonical`, blocks expanded."""
-    return sp.kron(there._backward, sp.identity(V.dofmap.bs), format="csr")
+    return sp.kron(there.matrix, sp.identity(V.dofmap.bs), format="csr")
 
 
 def _free(spaces: Any, outputs: Ranges) -> NDArray[np.int64]:
@@ -153,11 +153,11 @@ def _tables(spec: Spec, problem: Any, data: Data) -> tuple[Table, Table]:
     from meshes.affine_degree import is_affine
     from meshes.element_tensors import cell_dofs
 
-    a, L = problem._forms_as_stated
-    varying = [t for t in problem._data.terminals.values() if id(t) in data]
+    a, L = problem.stated_forms
+    varying = [t for t in problem.terminals.values() if id(t) in data]
     for form, what in ((a, "operator"), (L, "right-hand side")):
         if not is_affine(form, varying):
-            names = ", ".join(problem._data.terminals)
+            names = ", ".join(problem.terminals)
             raise TrainingError(
                 f"residual loss: the {what} of family {spec.problem.family!r} is not affine in the "
                 f"random data ({names}), such as k² in k; give what enters that way a number, or "

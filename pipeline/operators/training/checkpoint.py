@@ -8,7 +8,6 @@ for people; nothing reads it.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from pipeline.operators.config import TrainConfig
 from pipeline.operators.errors import CheckpointMismatch
@@ -25,9 +22,10 @@ from pipeline.operators.fe.normalisation import InputScale, Normalisation, Outpu
 from pipeline.operators.operator import Operator
 from pipeline.operators.task import Task, make_task
 from pipeline.operators.training.move import moved_mean, moved_weights
+from pipeline.operators.training.tensors import Unreadable, read_tensors, write_tensors
 from pipeline.operators.zoo import make_operator
 from storage import Dataset
-from storage.files import commit_bytes, commit_json
+from storage.files import commit_json
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -73,9 +71,8 @@ def save_checkpoint(
         "versions": versions(),
     }
     state = operator.state_dict()
-    tensors = {name: value.cpu().contiguous() for name, value in state.items()}
-    tensors |= {f"mean.{k}": torch.from_numpy(v.mean) for k, v in scales.outputs.items()}
-    commit_bytes(folder / NAME, save(tensors, {"rekrylov": json.dumps(text)}), replace=True)
+    means = {f"mean.{k}": torch.from_numpy(v.mean) for k, v in scales.outputs.items()}
+    write_tensors(folder / NAME, state | means, text)
     commit_json(folder / "checkpoint.json", text, replace=True, indent=2)
     return folder / NAME
 
@@ -147,15 +144,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: is no checkpoint; `rekrylov train` makes one")
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["rekrylov"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise CheckpointMismatch(
-            f"{path}: is no checkpoint of Rekrylov or is damaged ({error}); train anew"
-        ) from error
-    if about.get("format") != FORMAT:
-        raise CheckpointMismatch(
-            f"{path}: has format {about.get('format')!r}, this version reads {FORMAT}; train anew"
-        )
-    return about, tensors
+        return read_tensors(path, FORMAT)
+    except Unreadable as error:
+        raise CheckpointMismatch(f"{path}: {error}; train anew") from error

@@ -7,7 +7,6 @@ Random numbers need no state: order and noise are functions of (seed, process, e
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.operators.errors import TrainingError
-from storage.files import commit_bytes
+from pipeline.operators.training.tensors import Unreadable, read_tensors, write_tensors
 
 __all__ = ["NAME", "Position", "load_state", "own_random_numbers", "save_state", "seed_step"]
 
@@ -97,9 +94,7 @@ def save_state(
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= {f"adam.{k}.{name}": v for k, item in moments.items() for name, v in item.items()}
     about = {"format": FORMAT, "run": run, "position": asdict(position), "scaler": scaler}
-    # Shared storage, as of tied weights, can't be saved: every tensor gets its own.
-    copies = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    commit_bytes(folder / NAME, save(copies, {"rekrylov": json.dumps(about)}), replace=True)
+    write_tensors(folder / NAME, tensors, about)
 
 
 def load_state(
@@ -157,19 +152,11 @@ def own_random_numbers() -> Iterator[None]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["rekrylov"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        return read_tensors(path, FORMAT)
+    except Unreadable as error:
         raise TrainingError(
-            f"{path}: is damaged ({error}); remove it to start anew, checkpoints stay"
+            f"{path}: {error}; remove it to start anew, checkpoints stay"
         ) from error
-    if about.get("format") != FORMAT:
-        raise TrainingError(
-            f"{path}: has format {about.get('format')!r}, this version reads {FORMAT}; remove it "
-            "to start anew"
-        )
-    return about, tensors
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -27,7 +27,6 @@ __all__ = ["Bin", "Evaluation", "MeshError", "evaluate", "open_operator", "times
 Array = NDArray[np.float64]
 BINS = 4
 BATCHES = (1, 32)
-REPEATS = 5
 
 
 @dataclass(frozen=True)
