@@ -158,4 +158,23 @@ CASES = [
             Goal("spon-mg, conserving", ("spon-mg", "fno", "unet")),
         ),
     ),
+    Case(
+        "flux-with-holes",
+        {
+            "name": "flux-with-holes",
+            "seed": 7107,
+            "samples": 600,
+            "problem": {
+                "family": "darcy_mixed",
+                "coefficient": {"law": "lognormal", "field": {"kind": "matern", "length": 0.3}},
+                "source": {"law": "gaussian", "field": {"kind": "matern", "length": 0.3}},
+                "boundary": "x",
+                "flux_space": {"family": "RT", "degree": 1},
+            },
+            "mesh": {"domain": "perforated_plate", "size": 0.1, "levels": 2},
+        },
+        400,
+        {"spon-mg, conserving": spon(2, conserve=["sigma"]), "spon-mg": spon(2), "fno": FNO},
+        (Goal("spon-mg, conserving", 1e-12, norms=("div/sigma",)),),
+    ),
 ]

@@ -99,8 +99,9 @@ class FieldDecoder(nn.Module):
         pooled = torch.from_numpy(self.linear.pooled).float()
         self.register_buffer("pooled", pooled, persistent=False)
         integral = None if constraint is None else constraint.integral
-        weights = None if integral is None else torch.from_numpy(integral / integral.sum()).float()
-        self.register_buffer("integral", weights, persistent=False)
+        weights = None if integral is None else integral / (integral @ free)
+        mean = None if weights is None else torch.from_numpy(weights).float()
+        self.register_buffer("integral", mean, persistent=False)
 
     def forward(self, w: Tensor) -> Tensor:
         """Return normalised deviations (u − b)/s: (B, n, channels) → (B, T, dim), float32."""
@@ -110,7 +111,7 @@ class FieldDecoder(nn.Module):
         if mean is not None:
             y = y + mean @ self.pooled.T
         y = y * self.free
-        return y if self.integral is None else y - (y @ self.integral)[..., None]
+        return y if self.integral is None else y - (y @ self.integral)[..., None] * self.free
 
     def decode(self, w: Tensor, inputs: Mapping[str, Array]) -> Array:
         """Return the coefficients (B, T, dim) in float64, constraints imposed."""

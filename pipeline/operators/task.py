@@ -115,14 +115,20 @@ def make_task(
 
 
 def _spaces_hash(dataset: Dataset, names: Sequence[str]) -> str:
-    """SHA-256 of the mesh, and of the spaces and dof maps of some fields."""
-    used = {name: dataset.fields[name].space for name in names if name in dataset.fields}
+    """SHA-256 of the mesh, and of the spaces, dof maps and constrained dofs of some fields."""
+    fields = {name: dataset.fields[name] for name in names if name in dataset.fields}
+    used = {name: field.space for name, field in fields.items()}
+    fixed = {
+        name: np.asarray(field.constrained, np.int64)
+        for name, field in fields.items()
+        if field.constrained is not None
+    }
     kept = ("element", "block_size", "dofmap", "cell_permutation_info")
     spaces = {
         space: {key: dataset.spaces[space][key] for key in kept} for space in set(used.values())
     }
     mesh = {key: dataset.mesh[key] for key in ("points", "cells", "cell_type")}
-    return tree_hash({"mesh": mesh, "spaces": spaces, "fields": used})
+    return tree_hash({"mesh": mesh, "spaces": spaces, "fields": used, "fixed": fixed})
 
 
 def _periodic(dataset: Dataset) -> dict[str, Any]:

@@ -23,11 +23,12 @@ from pipeline.operators.fe.nodes import space_nodes
 from pipeline.operators.task import Task
 from storage import Dataset, Field
 
-__all__ = ["Constraint", "find_constraint"]
+__all__ = ["Constraint", "find_constraint", "zero_mean"]
 
 Array = NDArray[np.float64]
 SAMPLES = 256  # training samples that a constraint is confirmed on
-ROUND_OFF = 1e-9  # of solved systems: mean of a pressure against its size
+MEAN = {8: 1e-9, 4: 1e-6}  # of a pressure against its size, by the bytes of a stored number
+PROPORTIONAL = {8: 1e-12, 4: 1e-6}  # round-off of a boundary value against the largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,12 @@ class Constraint:
 
     def apply(self, u: Array, inputs: Mapping[str, Array]) -> Array:
         """Impose it on coefficients u (B, T, dim), in place; inputs by name (B, length)."""
-        if self.integral is not None:
-            u -= (u @ self.integral / self.integral.sum())[..., None]
         u[..., self.dofs] = self.wanted(inputs, len(u))
         u[..., self.slaves] = u[..., self.masters]
+        if self.integral is not None:  # last, and on free dofs alone: the others stay as they are
+            free = np.ones(u.shape[-1])
+            free[self.dofs] = 0.0
+            u -= (u @ self.integral / (self.integral @ free))[..., None] * free
         return u
 
     def wanted(self, inputs: Mapping[str, Array], count: int) -> Array:
@@ -78,24 +81,29 @@ def find_constraint(output: Field, train: Dataset, task: Task) -> Constraint:
     """
     dofs = np.asarray([] if output.constrained is None else output.constrained, dtype=np.int64)
     rows = np.arange(min(len(train), SAMPLES))
-    integral = _zero_mean(output, train, rows, task)
+    integral = zero_mean(output, train, task)
     if integral is not None and output.values is None:
         dofs = dofs[:0]  # a pinned dof only fixed the constant
     periodic = _periodic(output, task)
     if output.values is not None or not len(dofs):
         values = np.zeros(0) if output.values is None else np.asarray(output.values)[: len(dofs)]
         return Constraint(dofs, values, {}, integral, *periodic)
-    steps = train.read(output.name, rows).astype(np.float64)
-    steps = steps.reshape(len(rows), -1, steps.shape[-1])[..., dofs]
+    stored = train.read(output.name, rows)
+    steps = stored.reshape(len(rows), -1, stored.shape[-1])[..., dofs].astype(np.float64)
     if np.allclose(steps, steps[:, :1], rtol=1e-12, atol=0):
         steps = steps[:, :1]
     times, found = steps.shape[1], steps.reshape(len(rows), -1)
-    values, sources = _sources(found, output, np.tile(dofs, times), train, rows, task)
+    tolerance = PROPORTIONAL[stored.dtype.itemsize]
+    values, sources = _sources(found, output, np.tile(dofs, times), train, rows, task, tolerance)
     return Constraint(dofs, values.reshape(times, -1), sources, integral, *periodic)
 
 
-def _zero_mean(output: Field, train: Dataset, rows: NDArray[np.int64], task: Task) -> Array | None:
-    """Weights of ∫ u if all integrals vanish (and the space has one value, point by point)."""
+def zero_mean(output: Field, train: Dataset, task: Task) -> Array | None:
+    """Weights of ∫ u (dim) if it vanishes for the first 256 samples, else None.
+
+    Of spaces whose dofs are point values of one number.
+    """
+    rows = np.arange(min(len(train), SAMPLES))
     space = task.spaces[output.space]
     if str(space["map_type"]) != "identity" or int(space["block_size"]) > 1:
         return None
@@ -104,9 +112,11 @@ def _zero_mean(output: Field, train: Dataset, rows: NDArray[np.int64], task: Tas
     if ones is None:
         return None
     weights = np.asarray(mass @ ones).ravel()
-    u = train.read(output.name, rows).astype(np.float64).reshape(-1, len(weights))
+    stored = train.read(output.name, rows)
+    u = stored.astype(np.float64).reshape(-1, len(weights))
     size = np.sqrt(np.maximum(np.einsum("ij,ji->i", u, mass @ u.T), 0) * weights.sum())
-    return weights if np.all(np.abs(u @ weights) <= ROUND_OFF * size) and size.any() else None
+    vanish = np.all(np.abs(u @ weights) <= MEAN[stored.dtype.itemsize] * size)
+    return weights if vanish and size.any() else None
 
 
 def _one(space: Mapping[str, Any]) -> Array | None:
@@ -128,6 +138,7 @@ def _sources(
     train: Dataset,
     rows: NDArray[np.int64],
     task: Task,
+    tolerance: float,
 ) -> tuple[Array, dict[str, Any]]:
     """For each dof the one input or parameter that its value is proportional to."""
     scale = np.abs(found).max()
@@ -141,7 +152,7 @@ def _sources(
         for matrix in candidates:
             e = np.asarray(matrix @ given.T).T
             c = (found * e).sum(axis=0) / np.maximum((e**2).sum(axis=0), 1e-300)
-            hit = left & (np.abs(found - c * e).max(axis=0) <= 1e-12 * scale)
+            hit = left & (np.abs(found - c * e).max(axis=0) <= tolerance * scale)
             if hit.any():
                 part = matrix.multiply((c * hit)[:, None]).tocsr()
                 sources[name] = sources[name] + part if name in sources else part

@@ -65,15 +65,21 @@ class Levels:
 
 
 def make_levels(task: Task, places: DofPlaces, count: int) -> Levels:
-    """Make up to `count` levels, the places first.
+    """Make `count` levels, the places first.
 
     Raises:
-        TrainingError: `count` > 1 and the data set has no coarser mesh.
+        TrainingError: the data set has fewer meshes.
     """
     if count > 1 and not len(task.hierarchy):
         raise TrainingError(
             "the data set's mesh has one level, multigrid operators need more; make it with "
             "`mesh.levels` of 3 or 4 in the spec, or train another operator"
+        )
+    known = 1 + len(task.hierarchy)
+    if count > known:
+        raise TrainingError(
+            f"`levels: {count}` of the operator: the data set's mesh has {known} levels; use "
+            " at most that many, or refine more often with `mesh.levels`"
         )
     finest = _finest(task, places)
     levels, prolongations, mesh = [finest], [], places.mesh
@@ -110,16 +116,19 @@ def _finest(task: Task, places: DofPlaces) -> Level:
 
 
 def _free(task: Task, places: DofPlaces) -> NDArray[np.bool_]:
-    """True at places where some output is not fixed, in all of its components."""
-    free = np.zeros(len(places.points), bool)
+    """False at nodes of outputs that are all fixed there, in all of their components."""
+    free, owned = np.zeros((2, len(places.points)), bool)
     for field in task.outputs:
         if not places.holds(task.space(field)):
-            return ~free  # a potential is learnt instead
+            return np.ones(len(free), bool)  # a potential is learnt instead
         matrix, v = places.coefficients(task.space(field))
         dofs = np.ones(matrix.shape[0], bool)
         if field.constrained is not None:
             dofs[np.asarray(field.constrained, dtype=np.int64)] = False
-        free |= (abs(matrix).T @ dofs.astype(float)).reshape(-1, v).any(axis=1)
+        reach = abs(matrix).T
+        free |= (reach @ dofs.astype(float)).reshape(-1, v).any(axis=1)
+        owned |= (reach @ np.ones(len(dofs))).reshape(-1, v).any(axis=1)
+    free |= ~owned  # vertices that join the nodes: without them no mode would leave its cell
     return free if free.any() else ~free
 
 

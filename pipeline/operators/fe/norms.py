@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from pipeline.operators.errors import TrainingError
+
 __all__ = ["NORMS", "gram", "graph_norm", "norm", "relative_errors"]
 
 Array = NDArray[np.float64]
@@ -37,14 +39,15 @@ def gram(space: Mapping[str, Any], name: str) -> csr_matrix:
         name: `l2`, `graph`, or the graph norm by its own name, `h1`, `hdiv` or `hcurl`.
 
     Raises:
-        ValueError: the space has no such norm.
+        TrainingError: the space has no such norm.
     """
     mass = csr_matrix(space["grams"]["mass"])
     if name == "l2":
         return mass
     if name != "graph" and name != (known := graph_norm(space)):
-        raise ValueError(
-            f"norm {name!r}: space {space['family']}{space['degree']} has l2, graph and {known}"
+        raise TrainingError(
+            f"norm {name!r}: that of space {space['family']}{space['degree']} beside l2 is "
+            f"{known}; use graph, which is each space's own"
         )
     return csr_matrix(mass + space["grams"]["stiffness"])
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from pipeline.operators.config import TrainConfig
 from pipeline.operators.errors import CheckpointMismatch
@@ -24,7 +25,7 @@ from pipeline.operators.task import Task, make_task
 from pipeline.operators.training.move import moved_mean, moved_weights
 from pipeline.operators.training.tensors import Unreadable, read_tensors, write_tensors
 from pipeline.operators.zoo import make_operator
-from storage import Dataset
+from storage import Dataset, open_dataset
 from storage.files import commit_json
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -95,7 +96,14 @@ def load_checkpoint(
     path = Path(path)
     path = path / NAME if path.is_dir() else path
     about, tensors = _read(path)
-    config = TrainConfig.model_validate(about["config"])
+    try:
+        config = TrainConfig.model_validate(about["config"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointMismatch(
+            f"{path}: its config doesn't fit this version ({where}: {first['msg']}); train anew"
+        ) from error
     names = (list(about["inputs"]), list(about["outputs"]))
     _check_spaces(path, about, make_task(dataset if home is None else home, *names), dataset)
     task = make_task(dataset, *names)
@@ -110,7 +118,13 @@ def load_checkpoint(
         operator = make_operator(config.operator, task, scales, _known_samples(dataset))
     if home is not None:
         tensors = moved_weights(tensors, operator, path)
-    operator.load_state_dict(tensors)
+    try:
+        operator.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointMismatch(
+            f"{path}: its weights don't fit the operator that {dataset.path.name} gives; its mesh "
+            f"may have another number of levels, or another grid ({str(error).splitlines()[-1]})"
+        ) from error
     return Checkpoint(operator.eval(), config, about)
 
 
@@ -126,7 +140,11 @@ def versions() -> dict[str, str]:
 
 
 def _known_samples(dataset: Dataset) -> Dataset:
-    """Samples on which constraints are confirmed: the training split, if there is one."""
+    """Samples on which constraints are confirmed: the training split, if there is one.
+
+    Of the whole data set, never of a view: what is predicted must not confirm itself.
+    """
+    dataset = open_dataset(dataset.path)
     split = dataset.split("train") if dataset.manifest.get("splits") else dataset
     return split if len(split) else dataset
 

@@ -46,6 +46,11 @@ def moved_mean(
         cells, X = function.locate(points)
         values = np.zeros((len(points), int(np.prod(function.evaluate(cells[:1], X[:1]).shape))))
         inside = cells >= 0
+        if not inside.any():
+            raise CheckpointMismatch(
+                f"no point of {dataset.path.name} lies in the mesh of {home.path.name}; an "
+                "operator can be moved between meshes of about one domain only"
+            )
         values[inside] = function.evaluate(cells[inside], X[inside])
         values[~inside] = values[inside][_nearest(points[~inside], points[inside])]
         moved.append(values.ravel() if matrix is None else matrix @ values.ravel())
@@ -59,6 +64,11 @@ def moved_weights(tensors: dict[str, Tensor], operator: Operator, path: Path) ->
         CheckpointMismatch: some weights belong to the nodes of the old mesh.
     """
     fresh = operator.state_dict()
+    if fresh.keys() != tensors.keys():
+        raise CheckpointMismatch(
+            f"{path}: has other weights than the operator on the new mesh, which may have another "
+            "number of levels; move to a mesh with as many"
+        )
     moved = {}
     for name, value in fresh.items():
         part = name.rpartition(".")[2]

@@ -81,6 +81,12 @@ def run_name(config: TrainConfig, task: Task, train_split: Dataset) -> str:
     return f"{label(config.operator)}-{digest.hexdigest()[:10]}"
 
 
+def _resume_key(config: TrainConfig, task: Task, splits: dict[str, Dataset]) -> str:
+    """What has to agree for a run to go on: its name, what is validated on, and the window."""
+    ids = hashlib.sha256(splits["validation"].ids.astype("<i8").tobytes()).hexdigest()[:10]
+    return f"{run_name(config, task, splits['train'])}-{ids}-{config.memory_mib}"
+
+
 def predictor(operator: Operator, dataset: Dataset) -> Callable[..., dict[str, np.ndarray]]:
     """Predictions of samples by their positions."""
     return lambda rows: operator.predict(operator.task.given(dataset, rows))
@@ -100,7 +106,7 @@ def _run(
     fabric = make_fabric(config)
     normalisation = fit_normalisation(splits["train"], task, config)
     operator = make_operator(config.operator, task, normalisation, splits["train"])
-    key = run_name(config, task, splits["train"])
+    key = _resume_key(config, task, splits)
     history, fit_seconds = _fit(fabric, operator, splits, config, folder, residual, key, progress)
     if not fabric.is_global_zero:
         raise SystemExit(0)  # further processes have done their part

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from pipeline.operators.fe.constraints import zero_mean
 from pipeline.operators.fe.evaluation import volumes
 from pipeline.operators.fe.norms import norm
 from pipeline.operators.task import Task
@@ -33,8 +34,6 @@ from storage import Dataset, Field
 __all__ = ["Defect", "find_defects", "measure"]
 
 Array = NDArray[np.float64]
-SAMPLES = 64  # that say whether the means of a field vanish
-ROUND_OFF = 1e-9  # of solved systems, mean against size
 VANISHES = 1e-6  # a seminorm against the L2 norm: round-off of solves to rtol ≤ 1e-6
 
 
@@ -79,7 +78,7 @@ def measure(predict: Predict, dataset: Dataset, task: Task) -> Errors:
 
 def _of_field(dataset: Dataset, task: Task, field: Field) -> Iterator[Defect]:
     still = "displacement" not in dataset.inputs
-    integral = _zero_mean(dataset, task, field) if still else None
+    integral = zero_mean(field, dataset, task) if still else None
     fixed = np.asarray([] if field.constrained is None else field.constrained, dtype=np.int64)
     if len(fixed) and (integral is None or field.values is not None):  # else: a pinned dof
         yield Defect(f"boundary/{field.name}", field.name, _Boundary(fixed))
@@ -95,19 +94,6 @@ def _of_field(dataset: Dataset, task: Task, field: Field) -> Iterator[Defect]:
     if integral is not None:
         mass = csr_matrix(task.space(field)["grams"]["mass"])
         yield Defect(f"mean/{field.name}", field.name, _Mean(integral, mass))
-
-
-def _zero_mean(dataset: Dataset, task: Task, field: Field) -> Array | None:
-    """Weights m with mᵀu = ∫ u, if it vanishes for the first samples."""
-    space = task.space(field)
-    if "points" not in space or int(space["block_size"]) > 1 or not len(dataset):
-        return None
-    mass = csr_matrix(space["grams"]["mass"])
-    integral = np.asarray(mass @ np.ones(mass.shape[0])).ravel()
-    u = task.truth(dataset, np.arange(min(SAMPLES, len(dataset))))[field.name]
-    size = norm(mass, u.reshape(-1, u.shape[-1])) * np.sqrt(integral.sum())
-    vanish = np.abs(u.reshape(-1, u.shape[-1]) @ integral) <= ROUND_OFF * size
-    return integral if vanish.all() and size.any() else None
 
 
 def _table(dataset: Dataset, field: Field, operator: str) -> Mapping[str, Any] | None:
