@@ -78,8 +78,8 @@ def make_levels(task: Task, places: DofPlaces, count: int) -> Levels:
     known = 1 + len(task.hierarchy)
     if count > known:
         raise TrainingError(
-            f"`levels: {count}` of the operator: the data set's mesh has {known} levels; use "
-            " at most that many, or refine more often with `mesh.levels`"
+            f"`levels: {count}` of the operator: the data set's mesh has {known} levels; use at "
+            "most that many, or refine more often with `mesh.levels`"
         )
     finest = _finest(task, places)
     levels, prolongations, mesh = [finest], [], places.mesh
