@@ -114,7 +114,7 @@ def test_norms_against_dense(case):
             np.sqrt((x - y) @ dense @ (x - y)) / s for x, y, s in zip(u, v, sizes, strict=True)
         ]
         np.testing.assert_allclose(relative_errors(matrix, v, u), expected, rtol=1e-12)
-    with pytest.raises(ValueError, match="has l2, graph and h1"):
+    with pytest.raises(ValueError, match="beside l2 is h1; use graph"):
         gram(space_of(case), "max")
 
 
