@@ -114,7 +114,9 @@ def zero_mean(output: Field, train: Dataset, task: Task) -> Array | None:
     weights = np.asarray(mass @ ones).ravel()
     u = task.truth(train, rows)[output.name].reshape(-1, len(weights))
     size = np.sqrt(np.maximum(np.einsum("ij,ji->i", u, mass @ u.T), 0) * weights.sum())
-    vanish = np.all(np.abs(u @ weights) <= MEAN[train.read(output.name, rows[:1]).dtype.itemsize] * size)
+    vanish = np.all(
+        np.abs(u @ weights) <= MEAN[train.read(output.name, rows[:1]).dtype.itemsize] * size
+    )
     return weights if vanish and size.any() else None
 
 
