@@ -52,6 +52,7 @@ class FieldDecoder(nn.Module):
     """
 
     free: Tensor
+    masters: Tensor | None
     offset: Tensor
     pooled: Tensor
     integral: Tensor | None
@@ -92,6 +93,11 @@ class FieldDecoder(nn.Module):
         free = np.ones(dim)
         if constraint is not None and flux is None:
             free[constraint.dofs] = 0.0
+        masters = None
+        if constraint is not None and len(constraint.slaves):
+            masters = torch.arange(dim)
+            masters[constraint.slaves] = torch.from_numpy(constraint.masters)
+        self.register_buffer("masters", masters, persistent=False)
         self.register_buffer("free", torch.from_numpy(free).float(), persistent=False)
         if flux is not None and train is not None:
             offset = torch.from_numpy(_mean_offset(flux, task, scale, train))
@@ -110,6 +116,8 @@ class FieldDecoder(nn.Module):
         y = y.reshape(w.shape[0], self.steps, -1)
         if mean is not None:
             y = y + mean @ self.pooled.T
+        if self.masters is not None:
+            y = y[..., self.masters]
         y = y * self.free
         return y if self.integral is None else y - (y @ self.integral)[..., None] * self.free
 

@@ -19,13 +19,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import griddata
-from scipy.sparse import csr_matrix, identity
 from scipy.spatial import QhullError
 
 from pipeline.operators.errors import TrainingError
+from pipeline.operators.fe.evaluation import interpolation
 from pipeline.operators.task import Task
 
-__all__ = ["FILES", "checked", "interpolation", "read_functions"]
+__all__ = ["FILES", "checked", "read_functions"]
 
 Array = NDArray[np.float64]
 FILES = (".npz", ".h5", ".hdf5")
@@ -99,23 +99,6 @@ def checked(inputs: Mapping[str, Any], task: Task) -> dict[str, Array]:
                 "expected finite values"
             )
     return found
-
-
-def interpolation(space: Mapping[str, Any]) -> tuple[Array, csr_matrix]:
-    """Return points (n, gdim) and Π (dim, n·v): coefficients from values (n, v) there.
-
-    Raises:
-        TrainingError: the data set stores no interpolation for the space.
-    """
-    if "interpolation" in space:
-        table = space["interpolation"]
-        return np.asarray(table["points"], dtype=np.float64), csr_matrix(table["matrix"])
-    if "points" not in space:
-        raise TrainingError(
-            f"space {space['family']}{space['degree']}: the data set has no interpolation for it; "
-            "give coefficients"
-        )
-    return np.asarray(space["points"], dtype=np.float64), identity(int(space["dim"]), format="csr")
 
 
 def _from_points(name: str, space: Mapping[str, Any], points: Array, values: Array) -> Array:

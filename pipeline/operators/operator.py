@@ -13,7 +13,7 @@ operators are the same composition on a grid or on nodes, with nothing imposed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -27,8 +27,9 @@ from pipeline.operators.errors import TrainingError
 from pipeline.operators.fe.normalisation import Normalisation
 from pipeline.operators.fe.places import Places
 from pipeline.operators.task import Task
+from storage import Dataset
 
-__all__ = ["Operator"]
+__all__ = ["Operator", "make_encoders", "predictor"]
 
 Array = NDArray[np.float64]
 
@@ -41,6 +42,7 @@ class Operator(nn.Module):
         task: the fields.
         normalisation: from the training split.
         places: where the processor works.
+        encoders: E of the input fields, by name.
         processor: P_θ, (B, n, c) → (B, n, channels).
         decoders: of the output fields, by name.
     """
@@ -51,14 +53,14 @@ class Operator(nn.Module):
         task: Task,
         normalisation: Normalisation,
         places: Places,
+        encoders: Mapping[str, csr_matrix],
         processor: nn.Module,
         decoders: Mapping[str, FieldDecoder],
     ) -> None:
         super().__init__()
         self.config, self.task, self.normalisation = config, task, normalisation
-        self.places, self.processor = places, processor
+        self.places, self.encoders, self.processor = places, encoders, processor
         self.decoders = nn.ModuleDict(decoders)
-        self.encoders = encoders(task, places)
 
     @property
     def parameter_count(self) -> int:
@@ -125,16 +127,14 @@ class Operator(nn.Module):
         return (matrix @ scaled.T).T.reshape(len(values), n, -1).astype(np.float32)
 
 
-def encoders(task: Task, places: Places) -> dict[str, csr_matrix]:
+def make_encoders(task: Task, places: Places) -> dict[str, csr_matrix]:
     """Input field → E (n·v, dim of its space)."""
-    known: dict[str, csr_matrix] = {}
-    for field in task.inputs:
-        if field.space not in known:
-            known[field.space] = places.values(task.space(field))
+    known = {
+        name: places.values(task.spaces[name]) for name in {field.space for field in task.inputs}
+    }
     return {field.name: known[field.space] for field in task.inputs}
 
 
-def encoded_channels(task: Task, places: Places) -> int:
-    """Number of channels that a processor is given."""
-    n = len(places.points)
-    return len(task.parameters) + sum(E.shape[0] // n for E in encoders(task, places).values())
+def predictor(operator: Operator, dataset: Dataset) -> Callable[..., dict[str, Array]]:
+    """Predictions of samples by their positions in a data set."""
+    return lambda rows: operator.predict(operator.task.given(dataset, rows))

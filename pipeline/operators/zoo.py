@@ -17,7 +17,7 @@ from pipeline.operators.fe.flux import DivergenceConstraint
 from pipeline.operators.fe.levels import make_levels
 from pipeline.operators.fe.normalisation import Normalisation
 from pipeline.operators.fe.places import DofPlaces, Places, dof_places, grid_places
-from pipeline.operators.operator import Operator, encoded_channels
+from pipeline.operators.operator import Operator, make_encoders
 from pipeline.operators.processors.attention import Attention
 from pipeline.operators.processors.dense import Dense
 from pipeline.operators.processors.fourier import make_fno, make_uno
@@ -111,10 +111,12 @@ def make_operator(
         )
         for field in task.outputs
     }
-    c_in = encoded_channels(task, places)
+    encoders = make_encoders(task, places)
+    rows = sum(E.shape[0] for E in encoders.values())
+    c_in = len(task.parameters) + rows // len(places.points)
     c_out = sum(decoder.channels for decoder in decoders.values())
     processor = _processor(config, task, places, c_in, c_out)
-    return Operator(config, task, normalisation, places, processor, decoders)
+    return Operator(config, task, normalisation, places, encoders, processor, decoders)
 
 
 def _fluxes(config: OperatorConfig, task: Task, train: Dataset) -> dict[str, DivergenceConstraint]:

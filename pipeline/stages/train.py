@@ -24,12 +24,15 @@ def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
         dataset.column("samples/id")  # looks at every checksum
     from pipeline.operators import train as fit
 
-    with progress("train", spec.train.epochs, quiet) as task:
+    budget = spec.train.budget_seconds
+    with progress("train", int(budget or spec.train.epochs), quiet) as task:
         return fit(
             folder.path,
             spec.train,
             residual=_equations(spec, folder),
-            progress=lambda epoch, epochs, metrics: task(epoch, _note(metrics)),
+            progress=lambda epoch, epochs, metrics: task(
+                int(min(budget, metrics["seconds"])) if budget else epoch, _note(metrics)
+            ),
         )
 
 

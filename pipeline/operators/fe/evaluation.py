@@ -1,4 +1,6 @@
-"""The encoder's matrix: coefficients of a stored space → values at points shared by cells.
+"""Fixed matrices between coefficients and values at points.
+
+The encoder's: coefficients of a stored space → values at points shared by cells.
 
 In every cell the function is smooth; it is evaluated at the cell's points, and a point shared by
 several cells takes the mean of their values, weighted with their volumes:
@@ -18,13 +20,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse import coo_matrix, csr_matrix, diags, identity
 
+from pipeline.operators.errors import TrainingError
 from storage.function import StoredFunction
 
-__all__ = ["evaluation_matrix", "volumes"]
+__all__ = ["evaluation_matrix", "interpolation", "volumes"]
 
 Array = NDArray[np.float64]
+_BOXES = ("quadrilateral", "hexahedron")
 
 
 def evaluation_matrix(
@@ -61,6 +65,23 @@ def evaluation_matrix(
     return matrix
 
 
+def interpolation(space: Mapping[str, Any]) -> tuple[Array, csr_matrix]:
+    """Return points (n, gdim) and Π (dim, n·v): coefficients from values (n, v) there.
+
+    Raises:
+        TrainingError: the data set stores no interpolation for the space.
+    """
+    if "interpolation" in space:
+        table = space["interpolation"]
+        return np.asarray(table["points"], dtype=np.float64), csr_matrix(table["matrix"])
+    if "points" not in space:
+        raise TrainingError(
+            f"space {space['family']}{space['degree']}: the data set has no interpolation for it; "
+            "give coefficients"
+        )
+    return np.asarray(space["points"], dtype=np.float64), identity(int(space["dim"]), format="csr")
+
+
 def volumes(mesh: Mapping[str, Any]) -> Array:
     """Volumes of simplices; of other cells, that of the box spanned by the first vertices."""
     corners = np.asarray(mesh["points"])[np.asarray(mesh["cells"])]
@@ -70,6 +91,3 @@ def volumes(mesh: Mapping[str, Any]) -> Array:
     squares = np.linalg.det(edges @ edges.transpose(0, 2, 1))
     scale = 1 if str(mesh["cell_type"]) in _BOXES else factorial(tdim)
     return np.sqrt(np.maximum(squares, 0.0)) / scale
-
-
-_BOXES = ("quadrilateral", "hexahedron")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, identity
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.fe.evaluation import evaluation_matrix
+from pipeline.operators.fe.evaluation import evaluation_matrix, interpolation
 from pipeline.operators.fe.nodes import SpaceNodes, space_nodes, vertex_nodes
 
 __all__ = ["DofPlaces", "GridPlaces", "Places", "adjacency", "dof_places", "grid_places"]
@@ -54,10 +54,10 @@ class DofPlaces:
     def coefficients(self, space: Mapping[str, Any]) -> tuple[csr_matrix, int]:
         """Return D (dim, n·v) and v: coefficients from v values at each place."""
         first, nodes = self.groups[_group(space)]
-        v = int(space["block_size"]) if str(space["map_type"]) == "identity" else nodes.components
-        matrix = nodes.matrix
         if str(space["map_type"]) == "identity":
-            matrix = space_nodes(self.mesh, space).matrix
+            v, matrix = int(space["block_size"]), identity(int(space["dim"]), format="csr")
+        else:
+            v, matrix = nodes.components, nodes.matrix
         own = coo_matrix(matrix)
         shape = (matrix.shape[0], len(self.points) * v)
         return csr_matrix(coo_matrix((own.data, (own.row, own.col + first * v)), shape=shape)), v
@@ -88,18 +88,7 @@ class GridPlaces:
 
         It is multilinear between the grid's points, and is interpolated into the space.
         """
-        if "interpolation" in space:
-            table = space["interpolation"]
-            where, matrix = np.asarray(table["points"]), csr_matrix(table["matrix"])
-        else:
-            where = np.asarray(space["points"])
-            matrix = csr_matrix(
-                (
-                    np.ones(int(space["dim"])),
-                    np.arange(int(space["dim"])),
-                    np.arange(int(space["dim"]) + 1),
-                )
-            )
+        where, matrix = interpolation(space)
         v = matrix.shape[1] // len(where)
         return csr_matrix(matrix @ _blocked(_multilinear(where, self.points, self.shape), v)), v
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from pipeline.operators.errors import CheckpointMismatch
+from pipeline.operators.fe.evaluation import interpolation
 from pipeline.operators.operator import Operator
 from storage import Dataset
 from storage.function import StoredFunction
 
 __all__ = ["moved_mean", "moved_weights"]
 
-BUFFERS = ("vectors", "dual", "space")
+BUFFERS = ("vectors", "dual", "space", "offset")
 
 
 def moved_mean(
@@ -35,11 +35,7 @@ def moved_mean(
     """
     old = home.spaces[home.fields[name].space]
     new = dataset.spaces[dataset.fields[name].space]
-    if "interpolation" in new:
-        points = np.asarray(new["interpolation"]["points"])
-        matrix = csr_matrix(new["interpolation"]["matrix"])
-    else:
-        points, matrix = np.asarray(new["points"]), None
+    points, matrix = interpolation(new)
     moved = []
     for step in mean:
         function = StoredFunction(home.mesh, old, step)
@@ -53,7 +49,7 @@ def moved_mean(
             )
         values[inside] = function.evaluate(cells[inside], X[inside])
         values[~inside] = values[inside][_nearest(points[~inside], points[inside])]
-        moved.append(values.ravel() if matrix is None else matrix @ values.ravel())
+        moved.append(matrix @ values.ravel())
     return np.stack(moved)
 
 

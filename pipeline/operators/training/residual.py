@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,6 @@ from scipy.sparse.linalg import splu
 from torch import Tensor, nn
 
 from pipeline.operators.errors import TrainingError
-from storage import read_spaces, write_spaces
 
 __all__ = ["AssembledOperators", "ResidualLoss", "pattern_product"]
 
@@ -103,35 +101,6 @@ class AssembledOperators:
         parts = (self.S @ z + self.s0, self.indices, self.indptr)
         return csr_matrix(parts, shape=(len(self.free), self.dim))
 
-    def save(self, path: Path) -> None:
-        """Write the tables to an HDF5 file, atomically.
-
-        Raises:
-            RevisionMismatch: The file exists and holds other tables.
-        """
-        tree = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for kind in ("inputs", "outputs"):
-            ranges = tree[kind]
-            tree[kind] = {
-                "names": tuple(ranges),
-                "ranges": np.array(list(ranges.values()), dtype=np.int64),
-            }
-        write_spaces(path, tree)
-
-    @classmethod
-    def load(cls, path: Path) -> AssembledOperators:
-        """Read what `save` wrote.
-
-        Raises:
-            FileNotFoundError: There is none.
-            DamagedFile: It can't be read.
-        """
-        tree = read_spaces(path, verify=True)
-        for kind in ("inputs", "outputs"):
-            ranges = [(int(start), int(stop)) for start, stop in tree[kind]["ranges"]]
-            tree[kind] = dict(zip(tree[kind]["names"], ranges, strict=True))
-        return cls(**tree)
-
 
 class ResidualLoss(nn.Module):
     """Mean over samples of ‖F(u; z)‖_* / ‖F(u_D; z)‖_*; differentiable in u, in float64.
@@ -140,21 +109,15 @@ class ResidualLoss(nn.Module):
     Dirichlet values alone solve the equations, ‖F(u; z)‖_* itself counts.
     """
 
-    def __init__(self, operators: AssembledOperators, norm: Literal["dual", "l2"] = "dual") -> None:
+    def __init__(self, operators: AssembledOperators) -> None:
         """Split A by free and constrained columns, and factorise G.
 
         Args:
             operators: The assembled operators.
-            norm: `dual`, √(FᵀG⁻¹F), or `l2`, √(FᵀF), which costs no solve.
-
-        Raises:
-            TrainingError: There is no such norm.
         """
         super().__init__()
-        if norm not in ("dual", "l2"):
-            raise TrainingError(f"residual norm {norm!r}: expected dual or l2")
         self.operators = operators
-        self._factor = _factor(operators.gram) if norm == "dual" else None
+        self._factor = _factor(operators.gram)
         rows = np.repeat(np.arange(len(operators.free)), np.diff(operators.indptr))
         place = np.full(operators.dim, -1)
         place[operators.free] = np.arange(len(operators.free))
@@ -204,8 +167,6 @@ class ResidualLoss(nn.Module):
         return self.relative(u, z).mean()
 
     def _norm(self, F: Tensor) -> Tensor:
-        if self._factor is None:
-            return torch.linalg.vector_norm(F, dim=1)
         return _DualNorm.apply(F, self._factor)  # type: ignore[no-any-return,no-untyped-call]
 
 

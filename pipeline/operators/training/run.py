@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -19,7 +18,7 @@ from pipeline.operators.controls.setting import Setting
 from pipeline.operators.controls.simple import CONTROLS
 from pipeline.operators.errors import TrainingError
 from pipeline.operators.fe.normalisation import fit_normalisation
-from pipeline.operators.operator import Operator
+from pipeline.operators.operator import Operator, predictor
 from pipeline.operators.task import Task, make_task, open_splits
 from pipeline.operators.training.checkpoint import NAME, save_checkpoint
 from pipeline.operators.training.loop import History, fit, make_fabric
@@ -85,11 +84,6 @@ def _resume_key(config: TrainConfig, task: Task, splits: dict[str, Dataset]) -> 
     """What has to agree for a run to go on: its name, what is validated on, and the window."""
     ids = hashlib.sha256(splits["validation"].ids.astype("<i8").tobytes()).hexdigest()[:10]
     return f"{run_name(config, task, splits['train'])}-{ids}-{config.memory_mib}"
-
-
-def predictor(operator: Operator, dataset: Dataset) -> Callable[..., dict[str, np.ndarray]]:
-    """Predictions of samples by their positions."""
-    return lambda rows: operator.predict(operator.task.given(dataset, rows))
 
 
 def _run(

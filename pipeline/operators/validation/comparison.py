@@ -21,6 +21,7 @@ from pipeline.operators.controls.setting import Setting
 from pipeline.operators.controls.simple import CONTROLS
 from pipeline.operators.errors import CheckpointMismatch, TrainingError
 from pipeline.operators.fe.normalisation import fit_normalisation
+from pipeline.operators.operator import predictor
 from pipeline.operators.selection import holds
 from pipeline.operators.task import make_task, open_splits
 from pipeline.operators.training.run import run_name, train
@@ -191,7 +192,7 @@ class _Run:
         found = []
         for folder in folders:
             operator, _ = open_operator(folder, test, home)
-            predict = _predictor(operator, test)
+            predict = predictor(operator, test)
             found.append(measure(predict, test, operator.task))
         return {name: np.stack([errors[name] for errors in found]) for name in found[0]}
 
@@ -257,10 +258,6 @@ class _Run:
             for name, row in self._controls(splits, some).items():
                 found[name][side] = row.errors
         return found
-
-
-def _predictor(operator: Any, samples: Dataset) -> Callable[..., Any]:
-    return lambda rows: operator.predict(operator.task.given(samples, rows))
 
 
 def _facts(folder: Path, dataset: Dataset, test: Dataset) -> dict[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.operator import Operator
+from pipeline.operators.operator import Operator, predictor
 from pipeline.operators.predict import milliseconds
 from pipeline.operators.selection import describe, descriptions, holds, parse_ids
 from pipeline.operators.training.checkpoint import load_checkpoint
@@ -161,7 +161,7 @@ def evaluate(
     dataset = open_dataset(dataset_path)
     samples, which = _choose(dataset, split, where, ids)
     operator, about = open_operator(checkpoint, dataset, home)
-    errors = measure(lambda rows: operator.predict(operator.task.given(samples, rows)), samples,
+    errors = measure(predictor(operator, samples), samples,
                      operator.task)  # fmt: skip
     path = Path(checkpoint)
     return Evaluation(
