@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from operator_cases import EXAMPLES, build, predict, renumbered, solved_example
 
 from pipeline.operators import TrainingError
+from pipeline.operators.decoder import FieldDecoder
 from pipeline.operators.fe.constraints import Constraint, find_constraint
+from pipeline.operators.fe.normalisation import OutputScale
+from pipeline.operators.fe.places import dof_places
 from pipeline.operators.task import make_task
 from storage import open_dataset
 
@@ -143,6 +147,14 @@ def test_periodic_dofs_are_equal(once):
     np.testing.assert_array_equal(u[..., right], before[..., left])
     others = np.setdiff1d(np.arange(len(points)), right)
     np.testing.assert_array_equal(u[..., others], before[..., others])
+    places = dof_places(task.mesh, [task.space(field)])
+    scale = OutputScale(np.zeros((1, len(points))), 1.0)
+    decoder = FieldDecoder(field, task, places, scale, constraint)
+    w = torch.randn(3, len(points), 1)
+    y, decoded = decoder(w).numpy(), decoder.decode(w, {})  # what the loss sees, what is predicted
+    for found in (y, decoded):
+        np.testing.assert_array_equal(found[..., right], found[..., left])
+    np.testing.assert_allclose(y, decoded, rtol=1e-6)
 
 
 def test_the_parts_of_a_constraint_add_up():
