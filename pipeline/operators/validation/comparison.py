@@ -143,7 +143,7 @@ class _Run:
                 samples[name][count] = self._errors(less, test)
             for rtol, path in self.labels.items():
                 elsewhere = self._trained(name, config, path)
-                tolerances[name][rtol] = self._errors(elsewhere, test, home=path)
+                tolerances[name][rtol] = self._errors(elsewhere, test)
             transfer[name] = {p: self._moved(folders, p) for p in self.config.transfer}
             out |= self._out(name, config, folders, test)
         rows |= self._controls(splits, test)
