@@ -7,12 +7,13 @@ import pytest
 import torch
 from operator_cases import EXAMPLES, build, predict, renumbered, solved_example
 
-from pipeline.operators import TrainingError
+from pipeline.operators import TrainConfig, TrainingError, load_checkpoint
 from pipeline.operators.decoder import FieldDecoder
 from pipeline.operators.fe.constraints import Constraint, find_constraint
 from pipeline.operators.fe.normalisation import OutputScale
 from pipeline.operators.fe.places import dof_places
 from pipeline.operators.task import make_task
+from pipeline.operators.training.checkpoint import save_checkpoint
 from storage import open_dataset
 
 SPON = {"kind": "spon", "processor": {"kind": "messages", "width": 8, "layers": 1, "modes": 4}}
@@ -177,3 +178,15 @@ def test_traces_are_exact_after_renumbering(once, tmp_path, name, field):
     known = ds.fields[field]
     u = predict(operator, ds)[field][:, 0]
     np.testing.assert_array_equal(u[:, known.constrained], np.tile(known.values, (4, 1)))
+
+
+def test_a_checkpoint_on_one_sample_does_not_learn_its_boundary_values(once, tmp_path):
+    """Constraints come from the training split, whatever view an operator is loaded for."""
+    ds, operator = build(example(once, "lid-driven-cavity"), SPON)
+    config = TrainConfig.model_validate({"operator": SPON})
+    save_checkpoint(tmp_path, operator, config, {})
+    one = ds.split("test").select(ds.split("test").ids[:1])
+    found = load_checkpoint(tmp_path, one).operator.decoders["u"].constraint
+    expected = operator.decoders["u"].constraint
+    assert list(found.sources) == list(expected.sources) == ["U"]
+    np.testing.assert_array_equal(found.values, expected.values)

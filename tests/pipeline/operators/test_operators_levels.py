@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from operator_cases import darcy, solved
 
+from pipeline.operators import TrainingError
 from pipeline.operators.fe.levels import make_levels
 from pipeline.operators.fe.places import dof_places
 from pipeline.operators.task import make_task
@@ -93,3 +94,8 @@ def test_fewer_levels_are_the_finest_ones(once):
     assert sizes[0] == sizes[1][:2]
     _, one = levels_of(once, "P1", 1)
     assert len(one.levels) == 1 and not one.prolongations
+
+
+def test_more_levels_than_the_mesh_has_are_refused(once):
+    with pytest.raises(TrainingError, match="`levels: 4` of the operator: .* has 3 levels"):
+        levels_of(once, "P1", 4)

@@ -20,6 +20,8 @@ from pipeline.operators import (
 )
 from pipeline.operators.fe.norms import gram, relative_errors
 from pipeline.operators.training import run as run_module
+from pipeline.operators.training.checkpoint import FORMAT
+from pipeline.operators.training.tensors import read_tensors, write_tensors
 from pipeline.operators.validation.errors import sample_errors
 from storage import open_dataset
 
@@ -175,6 +177,18 @@ def test_checkpoint_round_trip_and_refusal(run, sets, tmp_path):
         (tmp_path / "checkpoint.safetensors").write_bytes(damaged)
         with pytest.raises(CheckpointMismatch, match="damaged"):
             load_checkpoint(tmp_path, ds)
+
+
+def test_a_checkpoint_of_another_config_or_other_weights_says_so(run, sets, tmp_path):
+    report, _ = run
+    ds, path = open_dataset(sets["dg0"]), tmp_path / "checkpoint.safetensors"
+    about, tensors = read_tensors(report.folder / path.name, FORMAT)
+    write_tensors(path, tensors, about | {"config": about["config"] | {"old": 1}})
+    with pytest.raises(CheckpointMismatch, match="config doesn't fit this version .old"):
+        load_checkpoint(tmp_path, ds)
+    write_tensors(path, {k: v for k, v in tensors.items() if "head" not in k}, about)
+    with pytest.raises(CheckpointMismatch, match="weights don't fit"):
+        load_checkpoint(tmp_path, ds)
 
 
 def test_a_loss_that_explodes_keeps_the_last_good_checkpoint(sets, tmp_path, monkeypatch):
