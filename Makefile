@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install gmsh-libraries demo test test-long lint format bench clean
+.PHONY: help install gmsh-libraries browser demo test test-long lint format bench clean
 
 help: ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ install: .venv/installed ## make .venv with everything in it (seconds when nothi
 	  { echo "Python 3.12 is needed; say where: make install PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,mlflow,flows,dask,gmsh,test]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,mlflow,flows,dask,gmsh,web,export,test]'
 	@touch $@
 
 GMSH_LIBRARIES := libgl1 libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1 libxfixes3 libgomp1
@@ -30,6 +30,9 @@ gmsh-libraries: ## Debian's libraries that gmsh loads (as root; nothing is shown
 	@for library in libGL libGLU libXcursor libXft libXinerama libXrender libXfixes libgomp; do \
 	  ldconfig -p | grep -q "$$library\.so" || missing=1; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && apt-get install -y -qq $(GMSH_LIBRARIES); fi
+
+browser: ## Debian's Chromium, for the tests of the web catalogue (as root)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks
 	$(BIN)/rekrylov run examples/darcy.yaml --ranks 2 --root $(ROOT)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.families import FAMILIES
-from pipeline.preview import samples_picture
+from storage.preview import samples_picture
 from pipeline.run import run
 from pipeline.spec import load_spec
 from storage import open_dataset

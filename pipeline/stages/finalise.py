@@ -48,7 +48,7 @@ def finalise(spec: Spec, folder: DataFolder) -> dict[str, Any]:
     )
     dataset = open_dataset(folder.path)
     if len(dataset):
-        from pipeline.preview import samples_picture
+        from storage.preview import samples_picture
 
         rows = list(range(min(_PICTURED, len(dataset))))
         samples_picture(dataset, rows, folder.previews / "samples.png")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import preview, stages
-from pipeline.preview import samples_picture
+from storage.preview import samples_picture
 from pipeline.spec import parse_spec
 from storage import DataFolder, open_dataset
 

@@ -12,9 +12,9 @@ import scipy.sparse as sp
 
 import meshes  # noqa: F401, I001 - fixes the order of imports
 from pipeline.cli import main
+from pipeline.commands.systems import parse_strategy
 from pipeline.solve_systems import solve_systems
 from pipeline.spec_errors import SpecError
-from pipeline.systems_command import parse_strategy
 from pipeline.systems_share import Share
 from solvers import Reason, Solution, Strategy
 from solvers.system_files import find_systems

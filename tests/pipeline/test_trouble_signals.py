@@ -116,10 +116,10 @@ def test_a_signal_while_it_samples(rekrylov, spec, tmp_path):
 def test_a_signal_before_the_solve(rekrylov, spec, tmp_path, place, ranks):
     """PETSc runs by then, and would take SIGTERM for itself; one rank is told before others."""
     code = (
-        "import os, signal, sys, pipeline.cli as cli\n"
-        f"old = cli.{place}\n"
+        "import os, signal, sys, pipeline.cli as cli, pipeline.commands.stages as there\n"
+        f"old = there.{place}\n"
         f"def asked(*args):\n    os.kill(os.getpid(), signal.SIGTERM)\n    return old(*args)\n"
-        f"cli.{place} = asked\n"
+        f"there.{place} = asked\n"
         "cli.main()"
     )
     command = [sys.executable, "-c", code]

@@ -12,12 +12,15 @@ from pipeline.launch import check_launcher
 from pipeline.spec import StrategySpec
 from pipeline.spec_errors import SpecError, mistakes
 
-__all__ = ["command", "parse_strategy"]
+__all__ = ["app", "parse_strategy"]
+
+app = typer.Typer()
 
 _SHOWN = 20
 
 
-def command(
+@app.command("solve-systems")
+def solve_systems(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder of the systems.")],
     output: Annotated[
         str | None, typer.Option(help="Where solutions go; default: DIR/solutions.")
@@ -34,13 +37,13 @@ def command(
 ) -> int:
     """Solve your own matrices and right-hand sides; runs alone or under mpirun."""
     from pipeline.collective import on_root
-    from pipeline.solve_systems import solve_systems
+    from pipeline.solve_systems import solve_systems as solve_all
     from pipeline.stages.solve import world
 
     comm = world()
     check_launcher(comm.size)
     chosen = on_root(comm, lambda: parse_strategy(strategy))
-    report = solve_systems(folder, output, strategy=chosen, rtol=rtol, sort=sort, comm=comm)
+    report = solve_all(folder, output, strategy=chosen, rtol=rtol, sort=sort, comm=comm)
     if comm.rank == 0:
         print(json.dumps(report, indent=1)) if as_json else _show(report)
     return ExitCode.INCOMPLETE if report["failed"] else ExitCode.OK
