@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.families import FAMILIES
-from storage.preview import samples_picture
 from pipeline.run import run
 from pipeline.spec import load_spec
 from storage import open_dataset
+from storage.preview import samples_picture
 
 ROOT = Path(__file__).parents[1]
 NAMES = [get_args(model.model_fields["family"].annotation)[0] for model in FAMILIES]

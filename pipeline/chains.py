@@ -38,11 +38,11 @@ class Batch:
 
 
 def missing_batches(
-    folder: DataFolder, samples: int, data_key: str, retry_failed: bool = False
+    folder: DataFolder, ids: range, data_key: str, retry_failed: bool = False
 ) -> list[Batch]:
     """Return the batches without a committed shard, in the order of the paths.
 
-    Batches whose ids are all ≥ `samples` are left out. A record whose shard file is gone or
+    Batches without any of `ids` are left out. A record whose shard file is gone or
     has another size is not a commit any more: it is discarded and its batch solved again. So is
     a batch with failed samples, if `retry_failed` asks for it.
 
@@ -69,7 +69,11 @@ def missing_batches(
                 f"{name}: was made with spaces {record.spaces_hash[:10]}, {folder.spaces.name} "
                 f"is {spaces[:10]}; restore the one that belongs to the shards"
             )
-    return [batch for batch in missing.values() if batch.ids.min() < samples]
+    return [batch for batch in missing.values() if _any(batch.ids, ids)]
+
+
+def _any(found: NDArray[np.int64], ids: range) -> bool:
+    return bool(np.any((found >= ids.start) & (found < ids.stop)))
 
 
 def split_chains(batches: list[Batch], count: int) -> list[list[Batch]]:

@@ -6,7 +6,19 @@ from typing import Any
 
 import typer
 
-from pipeline.commands import care, catalogue, exports, operators, reference, stages, systems
+from pipeline.commands import (
+    care,
+    catalogue,
+    exports,
+    imports,
+    merging,
+    operators,
+    packing,
+    reference,
+    serve,
+    stages,
+    systems,
+)
 from pipeline.exit_codes import end_with
 from pipeline.interrupt import raising
 from pipeline.launch import keep_python_signals
@@ -17,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Operator-learning data sets from similarity-sorted, Krylov-recycled FE solves.",
 )
-for group in (stages, care, catalogue, exports, operators, reference, systems):
+for group in (stages, care, merging, packing, catalogue, exports, imports, operators, reference, systems, serve):
     app.add_typer(group.app)
 
 

@@ -1,10 +1,13 @@
 """From a spec to its data set on disk, and back."""
 
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.imported import ImportedSpec
 from pipeline.spec import Spec, data_key, load_spec, parse_spec
 from pipeline.spec_errors import SpecError
 from storage import (
@@ -19,7 +22,7 @@ from storage import (
 from storage.files import commit_bytes
 from storage.spaces import SpaceTree
 
-__all__ = ["data_folder", "existing", "resolve", "save_run"]
+__all__ = ["data_folder", "existing", "resolve", "run_stamp", "save_run"]
 
 
 def data_folder(spec: Spec, root: str | Path) -> DataFolder:
@@ -76,7 +79,12 @@ def existing(folder: DataFolder) -> DataFolder:
     return folder
 
 
-def save_run(folder: DataFolder, spec: Spec, stamp: str) -> None:
+def run_stamp() -> str:
+    """Return a new name for a run, in the order of time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
+
+
+def save_run(folder: DataFolder, spec: Spec | ImportedSpec, stamp: str) -> None:
     """Keep the full spec of a run in `runs/<stamp>.yaml`, unless the last run had the same."""
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     runs = sorted(folder.runs.glob("*.yaml"))

@@ -38,7 +38,7 @@ class Sampler:
             SpecError: A law doesn't suit the mesh, or a file holds too few samples.
         """
         mesh: Any = spec.mesh
-        self._samples = spec.samples
+        self._samples = spec.ids.stop
         self._seed, self._mesh, self._morph = spec.seed, mesh, mesh.morph if mesh.moves else None
         self._points = _dof_points(spaces, "displacement") if self._morph else None
         fields = {f.name for f in input_fields(spec)}
@@ -48,9 +48,9 @@ class Sampler:
         for symbol, q in laws(spec).items():
             column = f"inputs/{symbol}" if symbol in fields else f"parameters/{symbol}"
             law: Any = q.value
-            if isinstance(law, FileSamples) and (rows := law.rows()) < spec.samples:
+            if isinstance(law, FileSamples) and (rows := law.rows()) < spec.ids.stop:
                 raise SpecError(
-                    [f"samples: got {spec.samples}; {law.path} has {rows}, ask for at most that"]
+                    [f"samples: got ids below {spec.ids.stop}; {law.path} has {rows} samples"]
                 )
             where = _where(spaces, symbol) if is_field_law(law) else None
             self._samplers[column] = law.at(where) if where is not None else law.sampler()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import (
@@ -16,8 +16,15 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.definitions import (
+    DefinitionName,
+    DefinitionSpec,
+    SplitSpec,
+    check_definition,
+)
 from pipeline.domains import DomainSpec
 from pipeline.families import BuiltIn
+from pipeline.imported import ImportedSpec
 from pipeline.inputs import DesignSpec, is_law
 from pipeline.models import SpecModel, identity
 from pipeline.operators.config import TrainConfig
@@ -112,29 +119,17 @@ class StorageSpec(SpecModel):
     )
 
 
-class SplitSpec(SpecModel):
-    """Shares of training, validation and test samples, drawn by a hash of (seed, id)."""
-
-    train: Annotated[float, Field(ge=0, le=1)] = Field(0.8, description="To fit on.")
-    validation: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="To pick the best epoch and the controls' parameters on."
-    )
-    test: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="To report on, once.")
-
-    @model_validator(mode="after")
-    def _sum(self) -> "SplitSpec":
-        total = self.train + self.validation + self.test
-        if total > 1 + 1e-12:
-            raise ValueError(f"the shares add up to {total:g}; allowed: at most 1")
-        return self
-
-
 class Spec(SpecModel):
     """A data set and how to make it."""
 
     name: str = Field(description="Name of the data set, the start of its folder's name.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of all samples.")
     samples: Annotated[int, Field(ge=1, le=10**9)] = Field(description="Number of samples.")
+    first: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0,
+        description="Id of the first sample; parts made on several machines are joined by "
+        "`rekrylov merge`.",
+    )
     family_file: str | None = Field(
         None, description="A Python file with a family of your own, beside the spec."
     )
@@ -149,12 +144,20 @@ class Spec(SpecModel):
     solve: SolveSpec = Field(SolveSpec(), description="Solving.")
     storage: StorageSpec = Field(StorageSpec(), description="Shards.")
     splits: SplitSpec = Field(SplitSpec(), description="Splits.")
+    definitions: dict[DefinitionName, DefinitionSpec] = Field(
+        {}, description="Further problems that the same samples are used for, by name."
+    )
     train: TrainConfig | None = Field(None, description="The training stage; left out: none.")
     compare: CompareConfig | None = Field(
         None, description="Operators against each other, by `rekrylov compare`; left out: none."
     )
     licence: str = Field("CC-BY-4.0", description="Licence of the data.")
     citation: str = Field("", description="How to cite the data.")
+
+    @property
+    def ids(self) -> range:
+        """Sample ids that are asked for."""
+        return range(self.first, self.first + self.samples)
 
     @field_validator("name")
     @classmethod
@@ -188,6 +191,17 @@ class Spec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _definitions_are_of_what_is_there(self) -> "Spec":
+        given = [q.symbol for q in self.problem.quantities() if is_law(q.value)]
+        morph: Any = getattr(self.mesh, "morph", None)
+        if morph is not None:
+            given += ["displacement", *(f"hole_{name}" for name in morph.names)]
+        asked = [output.symbol for output in self.problem.outputs(self.mesh.gdim)]
+        for name, wanted in self.definitions.items():
+            check_definition(f"definitions.{name}", wanted, given, asked)
+        return self
+
+    @model_validator(mode="after")
     def _something_is_random(self) -> "Spec":
         random = any(is_law(quantity.value) for quantity in self.problem.quantities())
         if self.samples > 1 and not random and not self.mesh.moves:
@@ -199,8 +213,10 @@ class Spec(SpecModel):
         return self
 
 
-def data_key(spec: Spec) -> str:
+def data_key(spec: Spec | ImportedSpec) -> str:
     """Return the SHA-256 (hex) of what determines sample i, and of nothing else."""
+    if isinstance(spec, ImportedSpec):
+        return spec.imported.data_key
     what: dict[str, Any] = {
         "format": FORMAT,
         "seed": spec.seed,
@@ -234,18 +250,21 @@ def load_spec(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> 
 
 
 def parse_spec(raw: Any, overrides: list[str] | tuple[str, ...] = (), base: Path = Path()) -> Spec:
-    """Validate a spec given as plain data; paths in it are relative to `base`. See `load_spec`."""
+    """Validate a spec given as plain data; paths in it are relative to `base`. See `load_spec`.
+
+    Of imported samples it is an `ImportedSpec`, which raises SpecError where equations are needed.
+    """
     if not isinstance(raw, dict):
         raise SpecError([f"the spec is {type(raw).__name__}; expected keys with values"])
     for text in overrides:
         _override(raw, text)
-    model = _model_of(raw, base)
+    model = cast(type[Spec], ImportedSpec) if "imported" in raw else _model_of(raw, base)
     try:
         return model.model_validate(raw, context={"base": base})
     except ValidationError as error:
         raise SpecError(mistakes(error, model)) from None
     except Exception as error:
-        if model is Spec:
+        if model in (Spec, ImportedSpec):
             raise
         raise family_error(model.model_fields["problem"].annotation, error) from error
 

@@ -11,9 +11,10 @@ if "dolfinx.fem.petsc" in sys.modules and "h5py" not in sys.modules:
         "import h5py (or rekrylov) before dolfinx.fem.petsc"
     )
 
-from storage.check import Finding, check_dataset
+from storage.checks import Finding, check_dataset
 from storage.dataset import Dataset, Field, open_dataset
 from storage.errors import (
+    BadSelection,
     DamagedFile,
     DamagedShard,
     FormatMismatch,
@@ -40,6 +41,7 @@ from storage.splits import split_ids, split_values
 
 __all__ = [
     "FORMAT",
+    "BadSelection",
     "DamagedFile",
     "DamagedShard",
     "DataFolder",

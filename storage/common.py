@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from storage.errors import DamagedFile, RevisionMismatch
 from storage.fields import Field, make_fields
 from storage.folder import DataFolder
 from storage.spaces import SpaceTree, spaces_hash
+
+if TYPE_CHECKING:
+    from storage.loading.packed import PackedCopy
 
 __all__ = ["Common", "Source"]
 
@@ -29,6 +34,7 @@ class Source:
         verify: compare each shard's SHA-256 when it is first opened.
         spaces: `spaces.h5`, not verified.
         shards: the folder of the shards.
+        packed: the copy that fields are read from where it has them.
     """
 
     folder: DataFolder
@@ -37,6 +43,7 @@ class Source:
     verify: bool
     spaces: SpaceTree
     shards: str
+    packed: PackedCopy | None = None
 
 
 class Common:
@@ -59,6 +66,13 @@ class Common:
     def has_manifest(self) -> bool:
         """False if the manifest is missing; there are no splits and statistics then."""
         return self._source.has_manifest
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the list of shards: what derived files say they were made from."""
+        shards = [[shard["file"], shard["sha256"]] for shard in self.manifest["shards"]]
+        text = json.dumps([self.manifest["spaces_hash"], sorted(shards)])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from storage.common import Common, Source
+from storage.columns import Columns
+from storage.common import Source
+from storage.definitions import defined
 from storage.errors import DamagedFile
 from storage.fields import Field
 from storage.folder import DataFolder
 from storage.function import StoredFunction, stored_function
-from storage.handles import shard_column
 from storage.ids import IdArray, unpack_many
+from storage.loaded import Loading
 from storage.manifest import read_manifest, records_manifest
 from storage.records import read_records
-from storage.rows import Rows, is_single, read_rows, row_index
+from storage.rows import Rows, is_single, row_index
+from storage.scalars import scalars
 from storage.spaces import SpaceTree
 from storage.splits import members_of
-
-if TYPE_CHECKING:
-    from storage.torch_dataset import TorchSamples
 
 __all__ = ["Dataset", "Field", "open_dataset"]
 
@@ -51,7 +52,7 @@ def open_dataset(path: str | os.PathLike[str], *, verify: bool = False) -> Datas
         return Dataset.from_manifest(folder, manifest, verify=verify, has_manifest=False)
 
 
-class Dataset(Common):
+class Dataset(Loading):
     """Samples of a data set, or of one of its splits, by ascending id. Picklable.
 
     `ds[3]` is a dict of arrays of one sample, `ds[3:9]` and `ds[[5, 1]]` of stacked ones.
@@ -65,6 +66,7 @@ class Dataset(Common):
         self.ids = ids
         self._shard = shard
         self._row = row
+        self._columns = Columns(source, ids, shard, row)
 
     @classmethod
     def from_manifest(
@@ -108,7 +110,7 @@ class Dataset(Common):
         names += [name for name in ("times", "times_mask") if name in self.columns]
         index, single = row_index(rows, len(self)), is_single(rows)
         sample: dict[str, Any] = {"id": self.ids[index]}
-        sample |= {name: self._read(name, index) for name in names}
+        sample |= {name: self._columns.many(name, index) for name in names}
         if single:
             return {"id": int(sample.pop("id")[0])} | {k: v[0] for k, v in sample.items()}
         return sample
@@ -119,14 +121,34 @@ class Dataset(Common):
     def split(self, name: str, n: int | None = None) -> Dataset:
         """Return the view of one split, or of exactly its first `n` ids.
 
+        Args:
+            name: `train`, `validation`, `test`, or `<definition>/<split>`.
+            n: how many; None for all.
+
         Raises:
+            BadSelection: there is no such definition.
             StorageError: there is no manifest, which says how to split.
             FormatMismatch: it splits by an unknown rule.
             KeyError: there is no such split.
             ValueError: the split has fewer than `n` samples.
         """
+        if "/" in name:
+            definition, name = name.split("/", 1)
+            return self.define(definition).split(name, n)
         members = members_of(name, n, self.ids, self.manifest.get("splits"), self.path)
         return self.select(members)
+
+    def define(self, name: str) -> Dataset:
+        """Return the view of a problem definition: its fields, its splits, its statistics.
+
+        All samples are in it; take its splits `train`, `validation`, `test` and, where it has
+        one, `ood`.
+
+        Raises:
+            BadSelection: there is no such definition.
+        """
+        source = replace(self._source, manifest=defined(self.manifest, name))
+        return Dataset(source, self.ids, self._shard, self._row)
 
     def select(self, ids: npt.ArrayLike) -> Dataset:
         """Return the view of some ids, in that order; raises KeyError for an unknown one."""
@@ -139,21 +161,26 @@ class Dataset(Common):
             raise KeyError(f"{self.path}: samples {missing[:5]} are not stored (or failed)")
         return Dataset(self._source, self.ids[index], self._shard[index], self._row[index])
 
-    def read(self, name: str, rows: Rows = slice(None)) -> npt.NDArray[Any]:
+    def read(
+        self, name: str, rows: Rows = slice(None), dtype: npt.DTypeLike | None = None
+    ) -> npt.NDArray[Any]:
         """Read a field or column (`a`, `solve/iterations`) of some samples.
 
         Args:
             name: of a field, or the full name of a column.
             rows: position, slice, or index array; a position drops the first axis.
+            dtype: to convert to while reading, the stored one by default.
 
         Returns:
-            (rows, …) in stored dtype.
+            (rows, …).
 
         Raises:
             KeyError: there is no such field or column.
             DamagedShard: a shard is missing, truncated or altered.
         """
-        values = self._read(name, row_index(rows, len(self)))
+        if type(rows) is int and 0 <= rows < len(self.ids):  # as samplers ask
+            return self._columns.one(name, rows, dtype)
+        values = self._columns.many(name, row_index(rows, len(self)), dtype)
         return values[0] if is_single(rows) else values
 
     def function(self, name: str, row: int, step: int = -1) -> StoredFunction:
@@ -174,6 +201,42 @@ class Dataset(Common):
         """
         return stored_function(self, name, row, step)
 
+    @property
+    def scalars(self) -> dict[str, npt.NDArray[Any]]:
+        """Numbers of each sample, name → (n): see `storage.scalars.scalars`."""
+        return scalars(self)
+
+    def mapped(self, name: str) -> npt.NDArray[Any]:
+        """Map a packed field into memory, read-only: (n, …) of all samples, by ascending id.
+
+        Raises:
+            KeyError: there is no such field or column.
+            StorageError: it isn't packed, or these are some of the samples only.
+            DamagedFile: its file is missing or has another size.
+        """
+        return self._columns.mapped(name)
+
+    def packed(self) -> Dataset:
+        """Return the view that reads fields in single precision from the packed copy.
+
+        It is split, selected, read and loaded as any other. What isn't packed is read from the
+        shards.
+
+        Raises:
+            StorageError: there is none, or it is of other samples; `rekrylov pack` makes it.
+            DamagedFile: its index is malformed.
+        """
+        from storage.loading.packed import open_packed
+
+        copy = open_packed(self, self._source.verify)
+        columns = {
+            name: kind | {"dtype": copy.columns.get(name, kind)["dtype"]}
+            for name, kind in self.columns.items()
+        }
+        manifest = self.manifest | {"columns": columns}
+        source = replace(self._source, manifest=manifest, packed=copy)
+        return Dataset(source, self.ids, self._shard, self._row)
+
     def column(self, name: str) -> npt.NDArray[Any]:
         """Read a whole column, such as `solve/iterations`: (n, …)."""
         return self.read(name)
@@ -187,38 +250,3 @@ class Dataset(Common):
     def shard_of(self, row: int) -> int:
         """Number of the shard of a sample in `manifest["shards"]`."""
         return int(self._shard[row])
-
-    def torch(
-        self,
-        inputs: list[str] | None = None,
-        outputs: list[str] | None = None,
-        dtype: str = "float32",
-    ) -> TorchSamples:
-        """Return a map-style PyTorch data set; see `storage.torch_dataset.torch_dataset`."""
-        from storage.torch_dataset import torch_dataset
-
-        return torch_dataset(self, inputs, outputs, dtype)
-
-    def dask(self, name: str) -> Any:
-        """Return a field or column as a lazy Dask array; see `storage.dask_arrays.dask_array`."""
-        from storage.dask_arrays import dask_array
-
-        return dask_array(self, name)
-
-    def _read(self, name: str, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        for column in (name, f"inputs/{name}", f"outputs/{name}", f"parameters/{name}"):
-            if column in self.columns:
-                break
-        else:
-            raise KeyError(f"{name!r} is neither a field nor one of {list(self.columns)}")
-        kind = self.columns[column]
-        out = np.empty((len(index), *kind["shape"]), dtype=kind["dtype"])
-        shards, rows = self._shard[index], self._row[index]
-        order = np.lexsort((rows, shards))
-        for part in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1):
-            if len(part):
-                entry = self.manifest["shards"][shards[part[0]]]
-                path = f"{self._source.shards}/{entry['file']}"
-                with shard_column(path, column, entry, self._source.verify) as dataset:
-                    read_rows(dataset, rows[part], out, part)
-        return out

@@ -6,6 +6,7 @@ Every message is one line: what came, what was expected, what to do.
 from __future__ import annotations
 
 __all__ = [
+    "BadSelection",
     "DamagedFile",
     "DamagedShard",
     "FormatMismatch",
@@ -18,6 +19,10 @@ __all__ = [
 
 class StorageError(Exception):
     """Something about a data set on disk; the base of the family."""
+
+
+class BadSelection(StorageError):
+    """A condition on samples, a list of ids or the name of a definition that can't be used."""
 
 
 class FormatMismatch(StorageError):

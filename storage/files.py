@@ -27,6 +27,7 @@ from storage.errors import DamagedFile, ReadOnly, StorageError, StorageFull
 __all__ = [
     "commit_bytes",
     "commit_json",
+    "is_abandoned",
     "leftovers",
     "make_folder",
     "plain",
@@ -35,6 +36,9 @@ __all__ = [
     "remove_leftovers",
     "sha256",
     "sha256_file",
+    "sync_folder",
+    "temporary_path",
+    "translated",
 ]
 
 _BLOCK = 1 << 18
@@ -55,6 +59,12 @@ def sha256_file(path: Path) -> str:
         raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def temporary_path(path: Path) -> Path:
+    """Return a new name beside `path` that tells host and process, see `remove_leftovers`."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
 def commit_bytes(path: Path, data: bytes | memoryview, *, replace: bool) -> bool:
     """Make `path` hold `data`, atomically and durably.
 
@@ -72,8 +82,8 @@ def commit_bytes(path: Path, data: bytes | memoryview, *, replace: bool) -> bool
         StorageError: any other failure of the file system.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    with _translated(path):
+    temporary = temporary_path(path)
+    with translated(path):
         try:
             _write_synced(temporary, memoryview(data))
             published = _publish(temporary, path, replace)
@@ -81,7 +91,7 @@ def commit_bytes(path: Path, data: bytes | memoryview, *, replace: bool) -> bool
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     return published
 
 
@@ -119,18 +129,18 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     make_folder(path.parent)
-    with _translated(path):
+    with translated(path):
         with contextlib.suppress(FileExistsError):
             os.mkdir(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def remove_file(path: Path) -> None:
     """Remove a file, durably; a missing one is fine."""
-    with _translated(path):
+    with translated(path):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        _sync_folder(Path(path).parent)
+        sync_folder(Path(path).parent)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -148,15 +158,20 @@ def remove_leftovers(folder: Path) -> list[Path]:
     Other writers may be at work in the same folder: their files stay, and so do those of
     other hosts, whose processes can't be seen from here.
     """
-    pattern = re.compile(rf"\.{re.escape(_host())}\.(\d+)\.[0-9a-f]{{8}}\.tmp$")
     removed = []
     for path in leftovers(folder):
-        match = pattern.search(path.name)
-        if match and not _alive(int(match[1])):
-            with contextlib.suppress(FileNotFoundError), _translated(path):
+        if is_abandoned(path):
+            with contextlib.suppress(FileNotFoundError), translated(path):
                 os.unlink(path)
                 removed.append(path)
     return removed
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a temporary file or folder is of a process of this host that is no more."""
+    pattern = rf"\.{re.escape(_host())}\.(\d+)\.[0-9a-f]{{8}}\.tmp$"
+    match = re.search(pattern, Path(path).name)
+    return match is not None and not _alive(int(match[1]))
 
 
 def _host() -> str:
@@ -230,7 +245,8 @@ def _publish(temporary: Path, path: Path, replace: bool) -> bool:
     return True
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -239,7 +255,7 @@ def _sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """Turn an OSError into the member of the family that says what to do."""
     try:
         yield

@@ -54,6 +54,11 @@ class DataFolder:
         return self.path / "shards"
 
     @property
+    def scalars(self) -> Path:
+        """`scalars.h5`: numbers of every sample; derived."""
+        return self.path / "scalars.h5"
+
+    @property
     def previews(self) -> Path:
         """`previews/`: pictures."""
         return self.path / "previews"

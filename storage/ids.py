@@ -13,6 +13,8 @@ __all__ = ["IdArray", "pack_ids", "unpack_ids", "unpack_many"]
 
 type IdArray = npt.NDArray[np.int64]
 
+_MOST = 10**8
+
 
 def pack_ids(ids: npt.ArrayLike) -> list[Any]:
     """Pack ids, keeping their order: runs of three or more become [first, end)."""
@@ -31,12 +33,15 @@ def unpack_ids(packed: Iterable[Any]) -> IdArray:
     """Unpack what `pack_ids` made; a plain list of ids is fine.
 
     Raises:
-        ValueError: an item is neither an id nor a pair [first, end).
+        ValueError: an item is neither an id nor a pair [first, end), or they are more than any
+            data set has (a few damaged bytes must not fill the memory).
     """
     try:
-        items = (range(*item) if isinstance(item, list) else (item,) for item in packed)
+        items = [range(*item) if isinstance(item, list) else (item,) for item in packed]
+        if sum(map(len, items)) > _MOST:
+            raise ValueError(f"more than {_MOST} ids")
         return np.fromiter(chain.from_iterable(items), dtype=np.int64)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"ids must be integers or pairs [first, end) ({error})") from error
 
 

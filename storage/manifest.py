@@ -25,6 +25,7 @@ def build_manifest(
     *,
     split_seed: int = 0,
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
+    definitions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Build `manifest.json` from the records and write it, atomically.
 
@@ -34,17 +35,22 @@ def build_manifest(
             `problem`, `provenance`, `licence`, `citation`, `strategy`, `timings` …
         split_seed: seed of the splits.
         fractions: split → fraction, see `storage.splits`.
+        definitions: further uses of the samples, see `storage.definitions`.
 
     Returns:
         The manifest: `common` and `format`, `data_key`, `spaces_hash`, `samples`, `fields`,
-        `columns`, `splits`, `statistics` of the training split, `failures`, `shards`.
+        `columns`, `splits`, `statistics` of the training split, `failures`, `shards`, and
+        `definitions`. `scalars.h5` is written as well.
 
     Raises:
         DamagedShard, RevisionMismatch, FormatMismatch: records that can't be used, or a shard
             that is not what its record says.
+        BadSelection: a definition doesn't fit the data.
         StorageError: no sample is stored yet.
     """
     from storage.dataset import Dataset  # which reads manifests
+    from storage.definitions import build_definitions
+    from storage.scalars import commit_scalars
     from storage.statistics import field_statistics
 
     records = read_records(folder, common.get("data_key"))
@@ -60,8 +66,10 @@ def build_manifest(
         "counts": {name: len(members) for name, members in splits.items()},
     }
     dataset = Dataset.from_manifest(folder, manifest)
+    commit_scalars(dataset)
     first = next(iter(fractions))
     manifest["statistics"] = {"split": first} | field_statistics(dataset.split(first))
+    manifest["definitions"] = build_definitions(dataset, definitions or {})
     files.commit_json(folder.manifest, manifest, replace=True)
     return manifest
 

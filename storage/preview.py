@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.operators.validation.pictures import draw, magnitude
 from storage import Dataset
+from storage.drawing import arrows, colour_limits, draw, magnitude
 from storage.files import commit_bytes, make_folder
 from storage.triangles import Drawing, drawing, inner_cells, outline
 
@@ -29,7 +29,6 @@ type Array = NDArray[np.float64]
 
 _MAPS = {"input": "viridis", "output": "magma"}
 _LONG = 2.0  # width to height from which samples are stacked, each field a column
-_ARROWS = 11  # along the longer side
 _NUMBERS = 5  # of parameters that are told
 _SMALL = 0.15  # of the common range: samples below it would be seen in one colour
 _DPI = 100
@@ -138,11 +137,11 @@ def _draw_line(
     graphs = len(found[0].how.axes) == 1
     groups = [[place] for place in range(len(line))] if own else [list(range(len(line)))]
     for group in groups:
-        limits, extend = _limits(np.concatenate([data[place] for place in group]))
+        limits, extend = colour_limits(np.concatenate([data[place] for place in group]))
         longest = max(float(data[place].max()) for place in group)
         for place in group:
             draw(line[place], found[place].how, data[place], cmap, limits)
-            _arrows(line[place], found[place], longest)
+            arrows(line[place], found[place].how, found[place].values, longest)
         if not graphs:
             text = label if group is groups[-1] else ""
             _bar(figure, [line[place] for place in group], (limits, cmap, extend), text, stacked)
@@ -170,55 +169,6 @@ def _bar(
     bar.ax.tick_params(labelsize=7)
     for axis in (bar.ax.xaxis, bar.ax.yaxis):
         axis.get_offset_text().set_fontsize(7)
-
-
-def _arrows(ax: Axes, shown: _Shown, longest: float) -> None:
-    """Directions of a vector near the points of a coarse grid; length as the root of its own."""
-    how = shown.how
-    if len(how.axes) != 2 or shown.values.shape[1] not in (2, 3) or longest <= 0.0:
-        return
-    step = max(how.size) / _ARROWS
-    if min(how.size) < 1.5 * step:
-        return  # they would not fit into a strip
-    counts = np.round(np.array(how.size) / step).astype(np.int64)
-    place = (how.points - how.points.min(axis=0)) / (np.array(how.size) / counts)
-    box = np.minimum(place.astype(np.int64), counts - 1)
-    off = np.linalg.norm(place - box - 0.5, axis=1)
-    order = np.lexsort((off, box[:, 1], box[:, 0]))
-    picked = order[np.unique(box[order], axis=0, return_index=True)[1]]
-    vectors = shown.values[picked][:, list(how.axes)]
-    lengths = np.linalg.norm(vectors, axis=1)
-    clear = lengths > 0.01 * longest
-    roots = 0.9 * step / np.sqrt(lengths[clear] * longest)
-    ax.quiver(
-        *how.points[picked[clear]].T,
-        *(vectors[clear].T * roots),
-        angles="xy",
-        scale_units="xy",
-        scale=1.0,
-        units="inches",
-        width=0.016,
-        headlength=4,
-        headaxislength=3.5,
-        color="white",
-        edgecolor="black",
-        linewidth=0.3,
-        pivot="middle",
-    )
-
-
-def _limits(values: Array) -> tuple[Normalize, str]:
-    """Limits of the colours, and whether some values are beyond: rare ones don't set the scale."""
-    ends = float(values.min()), float(values.max())
-    most = [float(q) for q in np.quantile(values, [0.005, 0.995])]
-    margin = 0.5 * (most[1] - most[0])
-    below, above = ends[0] < most[0] - margin, ends[1] > most[1] + margin
-    low, high = most[0] if below else ends[0], most[1] if above else ends[1]
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # constant, or nearly
-        half = 0.1 * abs(high) or 1.0
-        low, high = low - half, high + half
-    sides = {(False, False): "neither", (True, False): "min", (False, True): "max"}
-    return Normalize(low, high), sides.get((below, above), "both")
 
 
 def _label(dataset: Dataset, name: str, how: Drawing) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -38,16 +39,16 @@ def row_index(rows: Rows, n: int) -> npt.NDArray[np.int64]:
 
 def read_rows(
     dataset: h5py.Dataset,
-    rows: npt.NDArray[np.int64],
+    rows: Sequence[int],
     out: npt.NDArray[Any],
-    places: npt.NDArray[np.int64],
+    places: Sequence[int],
 ) -> None:
     """Read `dataset[rows]` into `out[places]`, a run of consecutive rows at a time.
 
     Args:
         dataset: (n, …) of a shard.
         rows: (k) rows to read, ascending.
-        out: (m, …) the array to fill, of the data set's type and sample shape.
+        out: (m, …) the array to fill, of the data set's sample shape; HDF5 converts.
         places: (k) where in `out` they go.
     """
     if dataset.shape[1:] != out.shape[1:]:

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import FormatMismatch, StorageError
-from storage.ids import IdArray
+from storage.ids import IdArray, unpack_ids
 
-__all__ = ["DEFAULT_FRACTIONS", "RULE", "members_of", "split_ids", "split_values"]
+__all__ = ["DEFAULT_FRACTIONS", "OOD", "RULE", "divided", "members_of", "split_ids", "split_values"]
 
 RULE = "splitmix64"
+OOD = "ood"
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -62,6 +63,20 @@ def split_ids(
     return {name: array[(low <= u) & (u < high)] for name, (low, high) in bounds}
 
 
+def divided(ids: npt.ArrayLike, rule: Mapping[str, Any]) -> dict[str, IdArray]:
+    """Divide ids by the `splits` of a manifest or of a definition: split → its ids, ascending.
+
+    With a condition, the ids it picked (as listed) are the split "ood", and only the others are
+    divided by the hash: no id is in two splits.
+    """
+    array = np.asarray(ids, dtype=np.int64).ravel()
+    if OOD not in rule:
+        return split_ids(array, rule["seed"], rule["fractions"])
+    outside = np.isin(array, unpack_ids(rule[OOD]["ids"]))
+    members = split_ids(array[~outside], rule["seed"], rule["fractions"])
+    return members | {OOD: np.sort(array[outside])}
+
+
 def members_of(
     name: str, n: int | None, ids: IdArray, rule: Mapping[str, Any] | None, path: Path
 ) -> IdArray:
@@ -87,9 +102,10 @@ def members_of(
             f"{path}: is split by {rule['rule']!r}, this package knows {RULE!r}; "
             "use the version that wrote it"
         )
-    if name not in rule["fractions"]:
-        raise KeyError(f"split {name!r} is not one of {list(rule['fractions'])}")
-    members = split_ids(ids, rule["seed"], rule["fractions"])[name]
+    splits = divided(ids, rule)
+    if name not in splits:
+        raise KeyError(f"split {name!r} is not one of {list(splits)}")
+    members = splits[name]
     if n is not None and n > len(members):
         raise ValueError(f"split {name!r} has {len(members)} samples, {n} were asked for")
     return members[:n]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,16 +62,21 @@ class Moments:
         }
 
 
-def field_statistics(dataset: Dataset) -> dict[str, Any]:
+def field_statistics(dataset: Dataset, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Statistics of every field of a data set (usually `open_dataset(…).split("train")`).
 
     Where times differ by sample, masked time steps are left out.
+
+    Args:
+        dataset: the samples.
+        names: of fields; all by default, what is no field is left out.
 
     Returns:
         `ids`, the samples they come from (packed), and `fields`: name → mean, std, min, max
         over samples, times and dofs, and count.
     """
-    moments = {name: Moments() for name in [*dataset.inputs, *dataset.outputs]}
+    fields = [*dataset.inputs, *dataset.outputs]
+    moments = {name: Moments() for name in fields if names is None or name in names}
     for rows in dataset.by_shard():
         mask = None
         if "times_mask" in dataset.columns:
@@ -79,5 +85,5 @@ def field_statistics(dataset: Dataset) -> dict[str, Any]:
             values = dataset.read(name, rows)
             timed = mask is not None and name in dataset.outputs and values.ndim > 2
             moment.add(values[mask] if timed else values)
-    fields = {name: moment.as_dict() for name, moment in moments.items()}
-    return {"ids": pack_ids(dataset.ids), "fields": fields}
+    found = {name: moment.as_dict() for name, moment in moments.items()}
+    return {"ids": pack_ids(dataset.ids), "fields": found}

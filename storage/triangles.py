@@ -2,8 +2,8 @@
 
 Every cell is drawn by itself, so jumps between cells show: cut into m² triangles (a square into
 2m²) whose corners are known by their cell and reference point. In one dimension cells are cut
-into segments; in three, a grid in the plane through the middle is drawn, without its points
-outside of the mesh.
+into segments; in three, a grid in a plane normal to an axis is drawn, without its points outside
+of the mesh.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from storage.elements import shape_functions
 from storage.function import StoredFunction
 
-__all__ = ["Drawing", "drawing", "inner_cells", "outline"]
+__all__ = ["Drawing", "Plane", "drawing", "inner_cells", "middle_plane", "outline"]
 
 type Array = NDArray[np.float64]
 type Index = NDArray[np.int64]
@@ -33,6 +33,24 @@ EDGES = {
 }  # corners of a cell's edges, as Basix numbers them
 CORNERS = {"triangle": ((0, 0), (1, 0), (0, 1)), "quadrilateral": ((0, 0), (1, 0), (0, 1), (1, 1))}
 SLICE = 97  # grid points along the longer side of a slice: odd, so that symmetry planes are met
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane normal to a coordinate axis, for slices of what is in three dimensions.
+
+    Attributes:
+        axis: of its normal: 0, 1 or 2.
+        at: where it cuts the bounding box of the mesh, from 0 to 1.
+    """
+
+    axis: int
+    at: float = 0.5
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The two coordinates in the plane."""
+        return tuple(axis for axis in range(3) if axis != self.axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +87,20 @@ class Drawing:
         return float(extent[0]), float(extent[-1])
 
 
-def drawing(mesh: Mapping[str, Any], space: Mapping[str, Any]) -> Drawing | None:
+def drawing(
+    mesh: Mapping[str, Any], space: Mapping[str, Any], plane: Plane | None = None
+) -> Drawing | None:
     """Return how to draw the functions of a space; None for a surface or curve in space.
 
     Args:
         mesh: the stored mesh, its `points` moved where a sample has a geometry of its own.
         space: the stored space, of any element and value shape.
+        plane: which slice is drawn in three dimensions; by default the `middle_plane`.
     """
     if int(mesh["gdim"]) != int(mesh["tdim"]):
         return None
     if int(mesh["gdim"]) == 3:
-        return _slice(mesh, space)
+        return _slice(mesh, space, plane or middle_plane(mesh))
     kind, cells = str(mesh["cell_type"]), np.asarray(mesh["cells"], dtype=np.int64)
     local, simplices = _cut(kind, _cuts(kind, len(cells), space))
     count, corners = len(cells), len(local)
@@ -172,17 +193,26 @@ def _kept(points: Array, triangles: Index, inside: NDArray[np.bool_]) -> tuple[A
     return points[inside], number[triangles[inside[triangles].all(axis=1)]]
 
 
-def _slice(mesh: Mapping[str, Any], space: Mapping[str, Any]) -> Drawing:
-    """A grid in the plane through the middle, normal to the shortest side (z among equals)."""
-    vertices = np.asarray(mesh["points"])[np.asarray(mesh["cells"])].reshape(-1, 3)
+def middle_plane(mesh: Mapping[str, Any]) -> Plane:
+    """Return the plane through the middle, normal to the shortest side (z among equals)."""
+    size = np.ptp(_corners(mesh), axis=0)
+    return Plane(2 - int(np.argmin(np.round(size[::-1] / size.max(), 9))))
+
+
+def _corners(mesh: Mapping[str, Any]) -> Array:
+    """Vertices (n, 3) that belong to cells, some several times."""
+    return np.asarray(mesh["points"])[np.asarray(mesh["cells"])].reshape(-1, 3)
+
+
+def _slice(mesh: Mapping[str, Any], space: Mapping[str, Any], cut: Plane) -> Drawing:
+    """A grid in the plane, as far as it is inside of the mesh."""
+    vertices, axes = _corners(mesh), cut.axes
     low, size = vertices.min(axis=0), np.ptp(vertices, axis=0)
-    normal = 2 - int(np.argmin(np.round(size[::-1] / size.max(), 9)))
-    axes = tuple(axis for axis in range(3) if axis != normal)
     longest = max(size[axis] for axis in axes)
     counts = [max(2, round((SLICE - 1) * size[axis] / longest) + 1) for axis in axes]
     lines = [low[a] + np.linspace(0.0, size[a], n) for a, n in zip(axes, counts, strict=True)]
     plane = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 2)
-    points = np.full((len(plane), 3), low[normal] + size[normal] / 2)
+    points = np.full((len(plane), 3), low[cut.axis] + size[cut.axis] * cut.at)
     points[:, axes] = plane
     cells, reference = StoredFunction(mesh, space, np.zeros(int(space["dim"]))).locate(points)
     inside = cells >= 0

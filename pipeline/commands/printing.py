@@ -7,20 +7,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.dataset_folder import existing
-from storage import DataFolder, StorageError, open_dataset, read_manifest
+from storage import DataFolder
 
 __all__ = [
-    "data_sets",
     "print_check",
     "print_comparison",
     "print_evaluation",
     "print_families",
-    "print_list",
     "print_prediction",
     "print_report",
     "print_run",
-    "print_show",
     "print_status",
     "print_summary",
 ]
@@ -200,70 +196,3 @@ def print_check(folder: DataFolder, result: Any, as_json: bool) -> None:
             f"worst {result.worst_residual:.3e}"
         )
     print(f"{folder.path}: {'sound' if result.sound else 'damaged'}")
-
-
-def data_sets(root: Path) -> list[dict[str, Any]]:
-    """Return a row for each data set below the root; damaged ones say so."""
-    rows = []
-    for manifest in sorted(root.glob("*/manifest.json")):
-        folder = DataFolder(manifest.parent)
-        try:
-            found = read_manifest(folder)
-            rows.append(
-                {
-                    "name": found["name"],
-                    "family": found["problem"]["family"],
-                    "samples": found["samples"],
-                    "failed": len(found["failures"]),
-                    "mib": round(sum(s["bytes"] or 0 for s in found["shards"]) / 2**20, 1),
-                    "folder": str(folder.path),
-                }
-            )
-        except (StorageError, KeyError, TypeError) as error:
-            rows.append({"name": "damaged", "folder": str(folder.path), "error": str(error)})
-    return rows
-
-
-def print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print the data sets below a root."""
-    if as_json:
-        return _print_json(rows)
-    table = Table()
-    columns = ("name", "family", "samples", "failed", "mib", "folder")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
-    Console().print(table)
-
-
-def print_show(folder: DataFolder, as_json: bool) -> None:
-    """Print what a data set is."""
-    dataset = open_dataset(existing(folder).path)
-    if not dataset.has_manifest:
-        raise StorageError(f"{folder.path}: not finalised yet; run `rekrylov finalise`")
-    manifest = dataset.manifest
-    if as_json:
-        return _print_json({k: v for k, v in manifest.items() if k != "shards"})
-    problem = manifest["problem"]
-    rows: list[tuple[str, Any]] = [
-        ("folder", folder.path),
-        ("problem", f"{problem['family']}: {problem.get('description', problem['strong'])}"),
-        (
-            "with",
-            ", ".join(f"{k}: {text}" for k, v in problem["symbols"].items() if (text := _said(v))),
-        ),
-        ("samples", f"{len(dataset)} stored, {len(manifest['failures'])} failed"),
-    ]
-    for name, field in dataset.fields.items():
-        rows.append((f"{field.role} {name}", f"{field.description}, space {field.space}"))
-    counts = {name: len(dataset.split(name)) for name in manifest["splits"]["fractions"]}
-    rows.append(("splits", ", ".join(f"{name} {count}" for name, count in counts.items())))
-    versions = manifest["provenance"]["versions"]
-    rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items())))
-    _print_rows(manifest["name"], rows)
-
-
-def _said(symbol: dict[str, Any]) -> str:
-    """A quantity's value, or the name of its law; nothing for other symbols."""
-    return str(symbol["value"]) if "value" in symbol else symbol.get("law", {}).get("law", "")

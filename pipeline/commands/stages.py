@@ -81,6 +81,8 @@ def finalise(target: Target, root: Root = "data", set_: Set = None) -> int:
 
     check_serial_stage("finalise")
     spec, folder = dataset_folder.resolve(target, root, set_ or [])
+    if set_ and folder.shards.is_dir():
+        dataset_folder.save_run(folder, spec, dataset_folder.run_stamp())
     found = stages.finalise(spec, folder)
     output.print_summary(found)
     return ExitCode.INCOMPLETE if found["failed"] else ExitCode.OK

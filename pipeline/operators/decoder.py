@@ -21,7 +21,6 @@ from scipy.sparse import csr_matrix, identity
 from torch import Tensor, nn
 
 from pipeline.operators.fe.constraints import Constraint
-from pipeline.operators.fe.evaluation import volumes
 from pipeline.operators.fe.flux import DivergenceConstraint
 from pipeline.operators.fe.normalisation import OutputScale, positions
 from pipeline.operators.fe.norms import norm
@@ -29,6 +28,7 @@ from pipeline.operators.fe.places import Places
 from pipeline.operators.fe.sparse import SparseProduct
 from pipeline.operators.task import Task
 from storage import Dataset, Field
+from storage.volumes import volumes
 
 __all__ = ["FieldDecoder"]
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.operators.errors import TrainingError
 from pipeline.operators.predict import Prediction
-from pipeline.operators.validation.pictures import Row, draw, magnitude, panel
+from pipeline.operators.validation.pictures import Row, panel
 from storage import moved_mesh
+from storage.drawing import draw, magnitude
 from storage.files import commit_bytes
 from storage.hdf5 import build_image
 from storage.triangles import Drawing, drawing

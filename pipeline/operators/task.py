@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.selection import holds
+from storage.selection import holds
 from storage.spaces import tree_hash
 
 if TYPE_CHECKING:

@@ -1,6 +1,9 @@
 """Stage `check`: is the data set what it says it is?"""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +11,20 @@ from numpy.typing import NDArray
 
 from pipeline.dataset_folder import existing
 from pipeline.discretisation import Discretisation
-from pipeline.spec import Spec
-from storage import DataFolder, Finding, check_dataset, read_spaces
+from pipeline.imported import ImportedSpec
+from pipeline.progress import progress
+from pipeline.sampler import Sampler
+from pipeline.spec import Spec, parse_spec
+from pipeline.stages.check_spaces import check_spaces
+from pipeline.stored_spec import stored_spec
+from storage import DataFolder, Finding, StorageError, read_spaces
+from storage.checks import Recomputed, examine
+from storage.checks.finding import guarded, one_line, warning
+from storage.files import commit_json
 
 __all__ = ["CheckResult", "check"]
+
+type Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -19,12 +32,16 @@ class CheckResult:
     """Outcome of a check.
 
     Attributes:
+        level: "quick", "normal" or "full".
         findings: What was found; errors make the data set damaged.
+        shards: Shards that were read.
         recomputed: Samples whose true residual was recomputed.
         worst_residual: The largest of those, None if there was none.
     """
 
+    level: str
     findings: list[Finding]
+    shards: int = 0
     recomputed: int = 0
     worst_residual: float | None = None
 
@@ -38,62 +55,145 @@ class CheckResult:
         return {"sound": self.sound, **asdict(self)}
 
 
-def check(spec: Spec, folder: DataFolder, full: bool = False) -> CheckResult:
-    """Check files, hashes, ids, values; with `full`, assemble every system again.
+def check(
+    spec: Spec | None,
+    folder: DataFolder,
+    full: bool = False,
+    *,
+    quick: bool = False,
+    workers: int = 1,
+    quiet: bool = True,
+    keep: bool = True,
+) -> CheckResult:
+    """Check files, hashes, ids, values; with `full`, draw and assemble every sample again.
 
     The recomputed residual ρ = ‖F(u)‖/‖F(u_D)‖ uses nothing of the run: mesh and spaces from
-    `spaces.h5`, coefficients from the shards, a fresh assembly. Not collective.
+    `spaces.h5`, coefficients from the shards, a fresh assembly. Inputs are drawn again from the
+    seed and compared. Not collective. The verdict is kept in `check.json`, unless it is a quick
+    one or the folder can't be written.
 
     Args:
-        spec: The data set's spec.
+        spec: The data set's spec; None: the one it keeps.
         folder: The data set.
-        full: Recompute residuals.
+        full: Compute again what is stored.
+        quick: Read no shard.
+        workers: Number of processes that read shards.
+        quiet: Show no progress.
+        keep: Keep the verdict.
 
     Raises:
         StorageError: There is no data set.
     """
-    existing(folder)
-    recompute = _Recompute(spec, folder) if full else None
-    findings = check_dataset(folder.path, full=full, recompute=recompute)
-    if recompute is None:
-        return CheckResult(findings)
-    worst = recompute.worst if recompute.count else None
-    return CheckResult(findings, recompute.count, worst)
+    if not any(p.exists() for p in (folder.shards, folder.manifest, folder.spaces, folder.runs)):
+        existing(folder)
+    kept = stored_spec(folder)
+    found, why = (spec, "") if spec is not None else (kept.spec, kept.why)
+    findings = list(kept.findings)
+    if isinstance(found, ImportedSpec):
+        found, why = None, "the samples were imported, without their equations"
+    if full and found is None:
+        text = f"nothing could be computed again: {why}"
+        findings.append(warning("spec.unknown", "runs", text))
+    recompute = _Recompute(found, folder) if full and found is not None else None
+    with progress("check", len(folder.committed()), quiet or quick) as task:
+        report = examine(
+            folder.path, quick=quick, recompute=recompute, workers=workers, progress=task
+        )
+    findings += report.findings
+    if recompute is not None and not _has(findings, "spaces."):
+        with guarded(findings, "spaces.h5"):
+            findings += check_spaces(recompute.spec, folder)
+    level = "full" if full else "quick" if quick else "normal"
+    result = CheckResult(level, findings, report.shards, report.recomputed, report.worst_residual)
+    if keep and not quick:
+        _keep(folder, result)
+    return result
+
+
+def _has(findings: list[Finding], start: str) -> bool:
+    return any(finding.code.startswith(start) for finding in findings)
+
+
+def _keep(folder: DataFolder, result: CheckResult) -> None:
+    """Write `check.json`, for the catalogue; a folder that can't be written is fine."""
+    severities = [finding.severity for finding in result.findings]
+    verdict = {
+        "sound": result.sound,
+        "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "level": result.level,
+        "errors": severities.count("error"),
+        "warnings": severities.count("warning"),
+    }
+    with suppress(StorageError, OSError):
+        commit_json(folder.path / "check.json", verdict, replace=True)
 
 
 class _Recompute:
-    """Residuals of stored samples by a fresh assembly, made when the first one is asked for."""
+    """Inputs and residuals of stored samples, computed again; sent to processes as plain data."""
 
     def __init__(self, spec: Spec, folder: DataFolder) -> None:
-        self._spec, self._folder = spec, folder
+        self._raw, self._folder = spec.model_dump(mode="json"), folder
+        self._spec: Spec | None = spec
         self._discretisation: Discretisation | None = None
-        self.count, self.worst = 0, 0.0
+        self._sampler: Sampler | None = None
+        self._unknown: str | None = None
 
-    def __call__(
-        self, ids: NDArray, inputs: dict[str, NDArray], outputs: dict[str, NDArray]
-    ) -> NDArray:
+    def __getstate__(self) -> dict[str, Any]:
+        nothing = {"_spec": None, "_discretisation": None, "_sampler": None, "_unknown": None}
+        return self.__dict__ | nothing
+
+    @property
+    def spec(self) -> Spec:
+        """The spec; read again in another process."""
+        if self._spec is None:
+            self._spec = parse_spec(dict(self._raw), base=Path("/"))
+        return self._spec
+
+    def __call__(self, ids: NDArray[np.int64], inputs: Columns, outputs: Columns) -> Recomputed:
+        """Return what the samples of a shard should be."""
+        if self._discretisation is None:
+            self._prepare()
+        there: Any = self._discretisation
+        residuals = [
+            there.residuals(_columns(inputs, row), _row(outputs, row)) for row in range(len(ids))
+        ]
+        array = np.array(residuals, dtype=np.float64)
+        return Recomputed(
+            array if self.spec.problem.times() else array.reshape(len(ids)),
+            self._drift(ids, inputs),
+            self._unknown,
+        )
+
+    def _prepare(self) -> None:
+        import meshes  # noqa: F401, I001 - loads h5py, DOLFINx and MPI in the order they need
         from mpi4py import MPI
 
-        if self._discretisation is None:
-            spaces = read_spaces(self._folder.spaces)
-            self._discretisation = Discretisation(self._spec, spaces, MPI.COMM_SELF)
-        there = self._discretisation
-        residuals = np.array(
-            [
-                max(there.residuals(_columns(inputs, row), _row(outputs, row)))
-                for row in range(len(ids))
-            ]
-        )
-        self.count += len(ids)
-        self.worst = max(self.worst, float(residuals.max(initial=0.0)))
-        return residuals
+        spaces = read_spaces(self._folder.spaces)
+        self._discretisation = Discretisation(self.spec, spaces, MPI.COMM_SELF)
+        try:
+            self._sampler = Sampler(self.spec, spaces)
+        except Exception as problem:  # a file of samples that isn't here any more
+            self._unknown = one_line(problem)
+
+    def _drift(self, ids: NDArray[np.int64], inputs: Columns) -> Columns:
+        """How far stored inputs are from what is drawn, relative to their size."""
+        if self._sampler is None:
+            return {}
+        drift: dict[str, list[float]] = {}
+        for row, i in enumerate(ids):
+            for column, drawn in self._sampler.inputs(int(i)).items():
+                name = column.removeprefix("inputs/")
+                apart = np.abs(np.asarray(drawn, dtype=np.float64) - inputs[name][row])
+                size = float(np.max(np.abs(drawn), initial=0.0)) or 1.0
+                drift.setdefault(name, []).append(float(np.max(apart, initial=0.0)) / size)
+        return {name: np.array(values) for name, values in drift.items()}
 
 
-def _row(outputs: dict[str, NDArray], row: int) -> dict[str, Any]:
+def _row(outputs: Columns, row: int) -> dict[str, Any]:
     return {name: values[row].astype(np.float64) for name, values in outputs.items()}
 
 
-def _columns(inputs: dict[str, NDArray], row: int) -> dict[str, Any]:
+def _columns(inputs: Columns, row: int) -> dict[str, Any]:
     return {
         name if "/" in name else f"inputs/{name}": values[row].astype(np.float64)
         for name, values in inputs.items()

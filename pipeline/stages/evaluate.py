@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dataset_folder import existing, resolve
+from pipeline.imported import ImportedSpec
 from pipeline.spec_errors import SpecError
 from storage import DataFolder, StorageError, open_dataset
 
@@ -58,6 +59,8 @@ def _mesh_error(found: Any, count: int) -> Any:
 
     try:
         spec, _ = resolve(found.samples.path, found.samples.path.parent)
+        if isinstance(spec, ImportedSpec):
+            return MeshError(skipped="the samples were imported, without their equations")
     except (SpecError, StorageError) as error:
         return MeshError(skipped=f"the data set has no spec of this version ({error})")
     return mesh_error(spec, found.samples, found.operator, count)

@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset_folder import existing
+from pipeline.imported import ImportedSpec
 from pipeline.provenance import provenance
 from pipeline.spec import Spec, data_key
 from pipeline.statement import statement
 from storage import DataFolder, StorageError, build_manifest, open_dataset, read_records
+from storage.catalogue import note
 
 __all__ = ["finalise", "summary"]
 
 _PICTURED = 5
 
 
-def finalise(spec: Spec, folder: DataFolder) -> dict[str, Any]:
+def finalise(spec: Spec | ImportedSpec, folder: DataFolder) -> dict[str, Any]:
     """Build `manifest.json` and `previews/` from the records. Not collective.
 
     Returns:
@@ -28,31 +30,52 @@ def finalise(spec: Spec, folder: DataFolder) -> dict[str, Any]:
     records = read_records(existing(folder), data_key(spec))
     if not records:
         raise StorageError(f"{folder.path}: no shard is committed; run `rekrylov solve` first")
-    common = {
+    common: dict[str, Any] = {
         "name": spec.name,
         "data_key": data_key(spec),
-        "rtol": spec.rtol,
         "spec": spec.model_dump(mode="json"),
-        "problem": statement(spec),
         "provenance": provenance(),
         "licence": spec.licence,
         "citation": spec.citation,
-        "strategy": spec.solve.model_dump(mode="json") | {"pilots": _pilots(records)},
         "timings": _timings(records),
     }
+    if isinstance(spec, ImportedSpec):
+        common |= {"rtol": None, "problem": spec.statement(), "strategy": {}}
+    else:
+        strategy = spec.solve.model_dump(mode="json") | {"pilots": _pilots(records)}
+        common |= {"rtol": spec.rtol, "problem": statement(spec), "strategy": strategy}
     build_manifest(
         folder,
         common,
         split_seed=spec.seed,
         fractions=spec.splits.model_dump(),
+        definitions=_definitions(spec),
     )
     dataset = open_dataset(folder.path)
     if len(dataset):
         from storage.preview import samples_picture
+        from storage.thumbnail import commit_thumbnail
 
         rows = list(range(min(_PICTURED, len(dataset))))
         samples_picture(dataset, rows, folder.previews / "samples.png")
+        commit_thumbnail(dataset)
+    note(folder.path)
     return summary(folder)
+
+
+def _definitions(spec: Spec | ImportedSpec) -> dict[str, dict[str, Any]]:
+    """The spec's definitions, with what they take over from the data set."""
+    return {
+        name: {
+            "description": wanted.description,
+            "inputs": wanted.inputs,
+            "outputs": wanted.outputs,
+            "seed": spec.seed if wanted.seed is None else wanted.seed,
+            "fractions": (wanted.splits or spec.splits).model_dump(),
+            "ood": wanted.ood,
+        }
+        for name, wanted in spec.definitions.items()
+    }
 
 
 def summary(folder: DataFolder) -> dict[str, Any]:
@@ -70,7 +93,7 @@ def summary(folder: DataFolder) -> dict[str, Any]:
         "bytes": sum(shard["bytes"] or 0 for shard in manifest["shards"]),
         "seconds": manifest["timings"],
     }
-    if len(dataset):
+    if len(dataset) and "solve/iterations" in dataset.columns:  # imported samples have none
         iterations = dataset.column("solve/iterations")
         found["iterations"] = {"mean": float(np.mean(iterations)), "max": int(np.max(iterations))}
         found["worst_true_residual"] = float(np.max(dataset.column("solve/true_residual")))

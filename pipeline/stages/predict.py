@@ -85,7 +85,7 @@ def chosen(folder: Path, ids: str | None, split: str | None) -> Dataset:
     Raises:
         TrainingError: both are given, or a sample or split doesn't exist.
     """
-    from pipeline.operators.selection import parse_ids
+    from storage.selection import parse_ids
 
     dataset = open_folder(folder)
     if ids is not None and split is not None:

@@ -1,13 +1,11 @@
 """Stage `sample`: the spaces, written once, and the features of new samples."""
 
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dataset_folder import data_folder, save_run
+from pipeline.dataset_folder import data_folder, run_stamp, save_run
 from pipeline.discretisation import Discretisation
 from pipeline.interrupt import stoppable
 from pipeline.progress import progress
@@ -46,7 +44,7 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
     if len(_new_ids(spec, folder)):  # made first: a bad spec writes nothing
         sampler = Sampler(spec, SpaceTree(folder.spaces) if tree is None else tree)
     folder.create()
-    save_run(folder, spec, f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}")
+    save_run(folder, spec, run_stamp())
     if tree is not None:
         write_spaces(folder.spaces, tree)
     if not folder.order.exists():
@@ -82,7 +80,7 @@ def _append(spec: Spec, folder: DataFolder, ids: NDArray[np.int64], features: ND
 
 def _new_ids(spec: Spec, folder: DataFolder) -> NDArray[np.int64]:
     known = {int(i) for segment in read_order(folder.order) for i in segment.ids}
-    return np.array([i for i in range(spec.samples) if i not in known], dtype=np.int64)
+    return np.array([i for i in spec.ids if i not in known], dtype=np.int64)
 
 
 def _features(spec: Spec, sampler: Sampler, ids: NDArray, quiet: bool) -> NDArray:

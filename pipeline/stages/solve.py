@@ -129,7 +129,7 @@ def _prepare(
     check_groups(spec, ranks)
     path = sample(spec, root, quiet)
     order(spec, root)
-    return missing_batches(DataFolder(path), spec.samples, data_key(spec), retry_failed)
+    return missing_batches(DataFolder(path), spec.ids, data_key(spec), retry_failed)
 
 
 def _end_if_stopped(comm: Any, stop: StopFlag) -> None:

@@ -4,8 +4,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from pipeline.chains import is_whole
 from pipeline.spec import Spec, data_key
 from storage import DataFolder, read_order, read_records
@@ -52,8 +50,8 @@ def status(spec: Spec, folder: DataFolder) -> Status:
     """
     found = read_records(folder, data_key(spec)) if folder.shards.exists() else []
     records = [record for record in found if is_whole(folder, record)]
-    stored = sum(int(np.sum(np.asarray(r.ids, dtype=np.int64) < spec.samples)) for r in records)
-    failures = [f for r in records for f in r.failures if f["id"] < spec.samples]
+    stored = sum(i in spec.ids for record in records for i in record.ids)
+    failures = [f for r in records for f in r.failures if f["id"] in spec.ids]
     segments = read_order(folder.order)
     return Status(
         folder=str(folder.path),

@@ -58,7 +58,7 @@ class Solved:
         comm = world()
         folder = data_folder(spec, root)
         spaces = read_spaces(folder.spaces, verify=True)
-        batches = missing_batches(folder, spec.samples, data_key(spec), False)
+        batches = missing_batches(folder, spec.ids, data_key(spec), False)
         self.ids = [int(i) for batch in batches for i in batch.ids]
         flight = InFlight(spec, spaces, batches, comm, stop, window)
         self.order, self.most, self.nones, self.outcomes = [], 0, 0, []

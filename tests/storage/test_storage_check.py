@@ -1,6 +1,7 @@
 """Every damage done here is found, and named by its code; a sound data set has no findings."""
 
 import json
+import os
 import shutil
 
 import h5py
@@ -18,6 +19,7 @@ from storage import (
     split_ids,
     write_spaces,
 )
+from storage.checks import Recomputed, examine
 from storage.hdf5 import build_image
 
 
@@ -134,8 +136,8 @@ def without_last(manifest):
 DAMAGES = {
     "truncated": (truncate, {"shard.size"}),
     "bit flipped": (put("outputs/u", (0, 4), 7.0, seal=False), {"shard.checksum"}),
-    "shards swapped": (swap, {"shard.checksum", "shard.header", "shard.ids"}),
-    "empty HDF5 file": (float_file, {"shard.size", "shard.header", "shard.unreadable"}),
+    "shards swapped": (swap, {"shard.checksum", "shard.swapped"}),
+    "empty HDF5 file": (float_file, {"shard.size"}),
     "shard lost": (lambda p: (p / SHARD).unlink(), {"shard.missing"}),
     "record lost": (lambda p: (p / RECORD).unlink(), {"shard.orphan", "manifest.stale"}),
     "batch lost": (uncommit, {"batch.open", "manifest.stale"}),
@@ -222,13 +224,61 @@ def test_full_check_computes_residuals_again(originals):
         seen.extend(ids.tolist())
         assert inputs["a"].shape == outputs["u"].shape == (len(ids), 9)
         assert inputs["parameters/c"].shape == (len(ids), 3)
-        return np.where(ids == 11, 1e-6, 1e-10)
+        return Recomputed(
+            np.select([ids == 11, ids == 12, ids == 13], [1e-6, np.inf, 5e-9], 1e-9),
+            {"a": np.where(ids == 14, 1e-3, 0.0), "parameters/c": np.where(ids == 15, np.nan, 0)},
+            "no reason" if 16 in ids else None,
+        )
 
-    found = check_dataset(path, full=True, recompute=recompute)
+    found = check_dataset(path, recompute=recompute)
     assert sorted(seen) == list(range(24))
-    assert [finding.code for finding in found] == ["residual.recomputed"]
-    assert "samples [11]" in found[0].message and found[0].location.startswith("shards/0000-")
-    with pytest.raises(ValueError, match="needs `recompute`"):
-        check_dataset(path, full=True)
+    texts = {finding.code: finding.message for finding in found}
+    assert "samples [11]" in texts["residual.recomputed"]
+    assert "samples [12]" in texts["values.boundary"]
+    assert "inputs/a of samples [14]" in texts["inputs.drawn"] or len(found) > 5
+    assert sum(finding.code == "inputs.drawn" for finding in found) == 2
+    assert "no reason" in texts["inputs.unknown"]
+    assert all(finding.location.startswith("shards/0000-") for finding in found)
+    with pytest.raises(ValueError, match="quick"):
+        check_dataset(path, quick=True, recompute=recompute)
     with pytest.raises(FileNotFoundError):
         check_dataset(path / "nothing")
+
+
+def test_a_forged_residual_is_found(originals, tmp_path):
+    path = shutil.copytree(originals["scalar"], tmp_path / "forged")
+    put("solve/true_residual", 3, 1e-15)(path)
+    found = check_dataset(path, recompute=lambda ids, a, u: Recomputed(np.full(len(ids), 1e-9)))
+    assert "residual.stored" in {finding.code for finding in found}
+
+
+def test_quick_reads_no_shard_and_finds_the_rest(originals, tmp_path, monkeypatch):
+    path = shutil.copytree(originals["scalar"], tmp_path / "quick")
+    put("outputs/u", (0, 4), 7.0, seal=False)(path)
+    monkeypatch.setattr(files, "sha256_file", None)
+    assert check_dataset(path, quick=True) == []
+    truncate(path)
+    assert [finding.code for finding in check_dataset(path, quick=True)] == ["shard.size"]
+
+
+def test_several_processes_find_the_same(originals, tmp_path):
+    path = shutil.copytree(originals["scalar"], tmp_path / "several")
+    put("inputs/a", (2, 3), np.nan)(path)
+    done = []
+    alone, several = examine(path), examine(path, workers=2, progress=done.append)
+    assert several == alone and not alone.sound and alone.shards == 3
+    assert done == [1, 2, 3]
+
+
+def die(ids, inputs, outputs):
+    """A process that HDF5, say, kills while it reads one shard."""
+    if 5 in ids:
+        os._exit(9)
+    return Recomputed(np.full(len(ids), 1e-9))
+
+
+def test_a_process_that_dies_is_a_finding(originals):
+    found = examine(originals["scalar"], workers=2, recompute=die)
+    (finding,) = found.findings
+    assert finding.code == "shard.unreadable" and "died" in finding.message
+    assert found.recomputed == 16

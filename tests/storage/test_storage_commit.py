@@ -114,7 +114,7 @@ def test_the_replay_sees_a_broken_protocol(tmp_path, monkeypatch, broken):
         if broken == "no file sync":
             patch.setattr(files, "_write_synced", lambda path, data: _plain_write(path, data))
         elif broken == "no folder sync":
-            patch.setattr(files, "_sync_folder", lambda path: None)
+            patch.setattr(files, "sync_folder", lambda path: None)
         elif broken == "record first":
             patch.setattr(shards, "commit_record", lambda folder, record: True)
             patch.setattr(shards, "_publish", _record_first)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from synthetic import make_dataset
 
-from storage import dask_arrays, open_dataset
+from storage import open_dataset
+from storage.loading import dask_arrays
 
 
 @pytest.mark.parametrize("kind", ["scalar", "time", "mixed"])

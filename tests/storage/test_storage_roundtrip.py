@@ -175,11 +175,11 @@ def test_many_open_files_are_bounded(tmp_path):
 
 
 def test_a_batch_goes_to_each_shard_once(paths, monkeypatch):
-    from storage import dataset
+    from storage import columns
 
-    visited, original = [], dataset.shard_column
+    visited, original = [], columns.read_shard
     monkeypatch.setattr(
-        dataset, "shard_column", lambda path, *rest: visited.append(path) or original(path, *rest)
+        columns, "read_shard", lambda path, *rest: visited.append(path) or original(path, *rest)
     )
     open_dataset(paths["scalar"]).read("a", np.random.default_rng(0).permutation(22))
     assert len(visited) == len(set(visited)) == 3

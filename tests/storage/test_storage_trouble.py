@@ -20,12 +20,12 @@ from storage import (
     check_dataset,
     errors,
     files,
-    handles,
     open_dataset,
     read_records,
     write_shard,
     write_spaces,
 )
+from storage.handles import close_handles
 
 
 @pytest.fixture
@@ -99,13 +99,6 @@ def test_read_only_disk_is_read_and_refuses_writes(disk):
     with pytest.raises(ReadOnly):
         DataFolder(small_disk / "new").create()
     close_handles()
-
-
-def close_handles():
-    """Forget what this process has open, as if it were a new one."""
-    opened = handles._handles().open
-    while opened:
-        opened.popitem()[1].file.close()
 
 
 def test_one_family():

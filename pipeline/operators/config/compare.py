@@ -45,7 +45,7 @@ class OutOfDistribution(Config):
 
     @property
     def inside(self) -> str:
-        """The condition of samples that are trained on, see `pipeline.operators.selection`."""
+        """The condition of samples that are trained on, see `storage.selection`."""
         parts = [f"{self.parameter} <= {self.above!r}"] if self.above is not None else []
         parts += [f"{self.parameter} >= {self.below!r}"] if self.below is not None else []
         return " and ".join(parts)

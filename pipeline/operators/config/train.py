@@ -74,6 +74,11 @@ class TrainConfig(Config):
         description="Take logarithms of inputs; auto: of those whose training values are all "
         "positive and vary by more than a factor of 2.",
     )
+    definition: str | None = Field(
+        default=None,
+        description="Learn one of the data set's problem definitions, with its fields and splits; "
+        "null: the data set as it is.",
+    )
     inputs: tuple[str, ...] | None = Field(
         default=None,
         description="Input fields and parameters to learn from; null: all of the data set.",

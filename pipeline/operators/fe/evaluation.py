@@ -15,7 +15,6 @@ Raviart–Thomas functions are vectors in physical space, whatever the orientati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import factorial
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,11 @@ from scipy.sparse import coo_matrix, csr_matrix, diags, identity
 
 from pipeline.operators.errors import TrainingError
 from storage.function import StoredFunction
+from storage.volumes import volumes
 
-__all__ = ["evaluation_matrix", "interpolation", "volumes"]
+__all__ = ["evaluation_matrix", "interpolation"]
 
 Array = NDArray[np.float64]
-_BOXES = ("quadrilateral", "hexahedron")
 
 
 def evaluation_matrix(
@@ -80,14 +79,3 @@ def interpolation(space: Mapping[str, Any]) -> tuple[Array, csr_matrix]:
             "give coefficients"
         )
     return np.asarray(space["points"], dtype=np.float64), identity(int(space["dim"]), format="csr")
-
-
-def volumes(mesh: Mapping[str, Any]) -> Array:
-    """Volumes of simplices; of other cells, that of the box spanned by the first vertices."""
-    corners = np.asarray(mesh["points"])[np.asarray(mesh["cells"])]
-    tdim = int(mesh["tdim"])
-    first = [1, 2, 4][:tdim] if str(mesh["cell_type"]) in _BOXES else list(range(1, tdim + 1))
-    edges = corners[:, first] - corners[:, :1]
-    squares = np.linalg.det(edges @ edges.transpose(0, 2, 1))
-    scale = 1 if str(mesh["cell_type"]) in _BOXES else factorial(tdim)
-    return np.sqrt(np.maximum(squares, 0.0)) / scale

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
 from pipeline.operators.errors import TrainingError
-from pipeline.operators.fe.evaluation import evaluation_matrix, volumes
+from pipeline.operators.fe.evaluation import evaluation_matrix
 from pipeline.operators.fe.graph import message_kernels
 from pipeline.operators.fe.modes import Modes, low_modes
 from pipeline.operators.fe.places import DofPlaces, adjacency, dof_places
 from pipeline.operators.task import Task
+from storage.volumes import volumes
 
 __all__ = ["Level", "Levels", "make_levels"]
 

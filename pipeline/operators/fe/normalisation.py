@@ -149,7 +149,7 @@ def _field_scale(dataset: Dataset, field: Field, task: Task, config: TrainConfig
 
 
 def _volume(task: Any) -> float:
-    from pipeline.operators.fe.evaluation import volumes
+    from storage.volumes import volumes
 
     return float(volumes(task.mesh).sum())
 

@@ -115,7 +115,9 @@ def load_checkpoint(
         {k: OutputScale(means[k], float(item["scale"])) for k, item in about["outputs"].items()},
     )
     with torch.random.fork_rng(devices=[]):  # initial weights that nobody sees
-        operator = make_operator(config.operator, task, scales, _known_samples(dataset))
+        operator = make_operator(
+            config.operator, task, scales, _known_samples(dataset, config.definition)
+        )
     if home is not None:
         tensors = moved_weights(tensors, operator, path)
     try:
@@ -139,12 +141,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _known_samples(dataset: Dataset) -> Dataset:
+def _known_samples(dataset: Dataset, definition: str | None) -> Dataset:
     """Samples on which constraints are confirmed: the training split, if there is one.
 
     Of the whole data set, never of a view: what is predicted must not confirm itself.
     """
     dataset = open_dataset(dataset.path)
+    if definition in dataset.manifest.get("definitions", {}):
+        dataset = dataset.define(str(definition))
     split = dataset.split("train") if dataset.manifest.get("splits") else dataset
     return split if len(split) else dataset
 

@@ -62,6 +62,8 @@ def train(
     """
     start = time.perf_counter()
     dataset = open_dataset(dataset_path)
+    if config.definition is not None:
+        dataset = dataset.define(config.definition)
     splits = open_splits(dataset, config)
     task = make_task(dataset, config.inputs, config.outputs)
     name = run_name(config, task, splits["train"])

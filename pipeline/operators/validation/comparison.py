@@ -22,7 +22,6 @@ from pipeline.operators.controls.simple import CONTROLS
 from pipeline.operators.errors import CheckpointMismatch, TrainingError
 from pipeline.operators.fe.normalisation import fit_normalisation
 from pipeline.operators.operator import predictor
-from pipeline.operators.selection import holds
 from pipeline.operators.task import make_task, open_splits
 from pipeline.operators.training.run import run_name, train
 from pipeline.operators.validation.comparison_plan import names_of
@@ -31,6 +30,7 @@ from pipeline.operators.validation.evaluate import open_operator, times
 from pipeline.operators.zoo import TITLES, label
 from storage import Dataset, open_dataset
 from storage.files import read_json
+from storage.selection import holds
 
 __all__ = ["Comparison", "Row", "compare"]
 

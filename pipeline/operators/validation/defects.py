@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from pipeline.operators.fe.constraints import zero_mean
-from pipeline.operators.fe.evaluation import volumes
 from pipeline.operators.fe.norms import norm
 from pipeline.operators.task import Task
 from pipeline.operators.validation.errors import Errors, Predict, sample_errors
 from storage import Dataset, Field
+from storage.volumes import volumes
 
 __all__ = ["Defect", "find_defects", "measure"]
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pipeline.operators.errors import TrainingError
 from pipeline.operators.operator import Operator, predictor
 from pipeline.operators.predict import milliseconds
-from pipeline.operators.selection import describe, descriptions, holds, parse_ids
 from pipeline.operators.training.checkpoint import load_checkpoint
 from pipeline.operators.validation.bootstrap import mean_interval
 from pipeline.operators.validation.defects import measure
 from pipeline.operators.zoo import label
 from storage import Dataset, open_dataset
+from storage.scalars import descriptions
+from storage.selection import describe, holds, parse_ids
 
 __all__ = ["Bin", "Evaluation", "MeshError", "evaluate", "open_operator", "times"]
 
@@ -150,7 +151,7 @@ def evaluate(
         checkpoint: its file or folder.
         dataset_path: a data set with the same mesh and spaces, of the same law or another.
         split: of which samples; None: all.
-        where: a condition on them, see `pipeline.operators.selection`.
+        where: a condition on them, see `storage.selection`.
         ids: these alone, "3,5,10-20", of whatever split.
         home: the data set it was trained on, if `dataset_path` has another mesh.
 
@@ -159,8 +160,9 @@ def evaluate(
         CheckpointMismatch: the operator doesn't fit the data set.
     """
     dataset = open_dataset(dataset_path)
-    samples, which = _choose(dataset, split, where, ids)
     operator, about = open_operator(checkpoint, dataset, home)
+    dataset = as_learnt(dataset, about)
+    samples, which = _choose(dataset, split, where, ids)
     errors = measure(predictor(operator, samples), samples,
                      operator.task)  # fmt: skip
     path = Path(checkpoint)
@@ -189,6 +191,12 @@ def open_operator(
     """
     loaded = load_checkpoint(checkpoint, dataset, home=None if home is None else open_dataset(home))
     return loaded.operator, loaded.about
+
+
+def as_learnt(dataset: Dataset, about: Mapping[str, Any]) -> Dataset:
+    """Return the data set as the operator's problem definition sees it, if it has that one."""
+    name = about["config"].get("definition")
+    return dataset.define(name) if name in dataset.manifest.get("definitions", {}) else dataset
 
 
 def times(operator: Operator, samples: Dataset) -> dict[int, float]:

@@ -1,7 +1,6 @@
 """Pictures of a training run, as PNG bytes: loss curve and panel of test samples.
 
-`draw` shows one function in axes, here and in the previews of a data set. No pyplot: figures are
-made without a global state or a display.
+No pyplot: figures are made without a global state or a display.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
-from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from storage.drawing import draw, magnitude
 from storage.triangles import Drawing
 
 if TYPE_CHECKING:
     from pipeline.operators.training.loop import History
 
-__all__ = ["Row", "draw", "loss_curve", "magnitude", "panel"]
+__all__ = ["Row", "loss_curve", "panel"]
 
 Array = NDArray[np.float64]
 VALUES, COEFFICIENT, ERROR = "viridis", "cividis", "magma"
@@ -106,54 +103,6 @@ def panel(
     for axes, text in zip(grid[0], columns, strict=True):
         axes.set_title(text, fontsize=10)
     return _png(figure)
-
-
-def magnitude(values: Array) -> Array:
-    """Return (p) what a colour shows of values (p, v): the scalar, or the length of the vector."""
-    return values[:, 0] if values.shape[1] == 1 else np.linalg.norm(values, axis=1)
-
-
-def draw(axes: Axes, how: Drawing, data: Array, cmap: str, limits: Normalize) -> None:
-    """Show a function by colours, on the boundary alone as a line; in one dimension by its graph.
-
-    Args:
-        axes: where; their ticks are taken away.
-        how: on what.
-        data: (p) at the points of `how`.
-        cmap: colour map.
-        limits: of the values.
-    """
-    if len(how.axes) == 1:
-        _graph(axes, how, data, limits)
-        return
-    x, y = how.points.T
-    pad = 0.0
-    if how.triangles.shape[1] == 2:
-        pad = 0.02 * max(how.size)
-        lines = LineCollection(
-            list(how.points[how.triangles]), cmap=cmap, norm=limits, linewidths=4
-        )
-        lines.set_array(data[how.triangles].mean(axis=1))
-        axes.add_collection(lines)
-    else:
-        triangles = Triangulation(x, y, how.triangles)
-        axes.tripcolor(triangles, data, shading="gouraud", cmap=cmap, norm=limits, rasterized=True)
-    axes.set_aspect("equal")
-    axes.set(xticks=[], yticks=[])
-    axes.set(xlim=(x.min() - pad, x.max() + pad), ylim=(y.min() - pad, y.max() + pad))
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _graph(axes: Axes, how: Drawing, data: Array, limits: Normalize) -> None:
-    x = how.points[:, 0]
-    lines = np.stack([x, data], axis=1)[how.triangles]
-    axes.add_collection(LineCollection(list(lines), colors="#0072B2", linewidths=1.2))
-    low, high = float(limits.vmin or 0.0), float(limits.vmax or 0.0)
-    pad = 0.05 * (high - low)
-    axes.set(xlim=(x.min(), x.max()), ylim=(low - pad, high + pad))
-    axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _bar(figure: Figure, axes: Any, cmap: str, limits: Normalize) -> None:

@@ -12,7 +12,6 @@ from pipeline.cli import main
 from pipeline.dataset_folder import resolve
 from pipeline.operators import TrainConfig, TrainingError, train
 from pipeline.operators.fe.norms import norm
-from pipeline.operators.selection import describe, descriptions, holds, parse_ids
 from pipeline.operators.task import Task, make_task
 from pipeline.operators.validation.bootstrap import mean_interval
 from pipeline.operators.validation.defects import measure
@@ -21,6 +20,8 @@ from pipeline.operators.validation.evaluation_report import write_evaluation
 from pipeline.stages.mesh_error import mesh_error
 from storage import open_dataset
 from storage.files import read_json
+from storage.scalars import descriptions
+from storage.selection import describe, holds, parse_ids
 
 SMALL = {"kind": "spon", "processor": {"kind": "messages", "width": 4, "layers": 1, "modes": 4}}
 CONFIG = TrainConfig.model_validate(

@@ -1,0 +1,77 @@
+"""Which folders below a root are data sets, and whether one has changed since it was read."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["data_sets", "is_data_set", "state"]
+
+_WATCHED = ("", "/manifest.json", "/shards", "/runs", "/training", "/comparison")
+_TICK = 50_000_000  # ns; file systems don't tell two changes within a few ms apart
+
+
+def data_sets(root: Path) -> Iterator[str]:
+    """Names of the data sets below a root, in no order; none if there is no root.
+
+    Hidden folders and symbolic links are left out: a link's target has a root of its own.
+    """
+    try:
+        with os.scandir(root) as found:
+            for item in found:
+                is_folder = _is_name(item.name) and item.is_dir(follow_symlinks=False)
+                if is_folder and _has_data(item.path):
+                    yield item.name
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def is_data_set(path: Path) -> bool:
+    """Whether a folder is a data set, as `data_sets` sees it."""
+    path = Path(path)
+    return _is_name(path.name) and not path.is_symlink() and _has_data(os.fspath(path))
+
+
+def state(path: Path) -> str:
+    """What changes with a data set: sizes and times of its folder and of the files it is known by.
+
+    New files get their names by a rename, which changes their folder; so no record is looked at.
+    Where something was changed just now the state is one that no later one equals.
+    """
+    root, parts, newest = os.fspath(path), [], 0
+    reports = [
+        f"/{kind}/{name}" for kind in ("training", "comparison") for name in _names(root, kind)
+    ]
+    for name in (*_WATCHED, *reports):
+        try:
+            found = os.stat(root + name)
+        except OSError:
+            parts.append("-")
+            continue
+        parts.append(f"{found.st_mtime_ns:x}.{found.st_size:x}.{found.st_ino:x}")
+        newest = max(newest, found.st_mtime_ns)
+    now = time.time_ns()
+    if newest > now - _TICK:
+        parts.append(f"+{now:x}")
+    return " ".join(parts)
+
+
+def _names(root: str, kind: str) -> list[str]:
+    try:
+        return sorted(os.listdir(f"{root}/{kind}"))
+    except OSError:
+        return []
+
+
+def _is_name(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return False
+    return bool(name) and not name.startswith(".")
+
+
+def _has_data(path: str) -> bool:
+    return os.path.isdir(f"{path}/shards") or os.path.isfile(f"{path}/manifest.json")

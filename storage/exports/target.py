@@ -1,0 +1,163 @@
+"""Where an export goes: a file or folder that appears complete or not at all, with its origin."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.errors import ReadOnly, StorageError, StorageFull
+from storage.files import commit_json
+
+if TYPE_CHECKING:
+    from storage.dataset import Dataset
+
+__all__ = [
+    "MARK",
+    "check_space",
+    "file_stem",
+    "files_below",
+    "new_file",
+    "new_folder",
+    "provenance",
+]
+
+MARK = "export.json"
+"""In a folder that is an export: says of what. Only such a folder is ever replaced."""
+
+
+def file_stem(dataset: Dataset) -> str:
+    """The data set's name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", str(dataset.manifest.get("name") or "samples"))
+
+
+def provenance(dataset: Dataset) -> dict[str, str]:
+    """Return where the data come from, as texts: for attributes of exported files."""
+    manifest = dataset.manifest
+    keys = ("name", "data_key", "spaces_hash", "licence", "citation", "definition")
+    found = {key: str(manifest[key]) for key in keys if manifest.get(key)}
+    try:
+        found["exported_by"] = f"rekrylov {version('rekrylov')}"
+    except PackageNotFoundError:  # used from its source
+        found["exported_by"] = "rekrylov"
+    return found
+
+
+@contextlib.contextmanager
+def new_file(out: Path, force: bool) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes `out` at the end, or vanishes on an error.
+
+    Raises:
+        StorageError: `out` exists and `force` is False, or is a folder; its folder is missing.
+        StorageFull, ReadOnly: the disk is full; the place can't be written.
+    """
+    _check(out, force)
+    if out.is_dir():
+        raise StorageError(f"{out}: is a folder; this format is one file, name one")
+    temporary = _beside(out)
+    with _translated(out):
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, out)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(out.parent)
+
+
+@contextlib.contextmanager
+def new_folder(out: Path, force: bool, about: dict[str, str]) -> Iterator[Path]:
+    """Give a temporary folder to fill; it becomes `out` at the end, or vanishes on an error.
+
+    `about` is written into it as `export.json`. With `force` an older folder is replaced if it
+    holds such a file, and no other one.
+
+    Raises:
+        StorageError: `out` exists and mustn't be replaced, or its folder is missing.
+        StorageFull, ReadOnly: the disk is full; the place can't be written.
+    """
+    _check(out, force)
+    if out.exists() and not (out / MARK).is_file():
+        raise StorageError(f"{out}: is no export (it has no {MARK}) and is left alone; remove it")
+    temporary = _beside(out)
+    with _translated(out):
+        try:
+            temporary.mkdir()
+            yield temporary
+            commit_json(temporary / MARK, about, replace=False, indent=2)
+            for path in [*temporary.rglob("*"), temporary]:
+                _sync(path)
+            old = _beside(out)
+            if out.exists():
+                os.rename(out, old)
+            os.rename(temporary, out)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync(out.parent)
+
+
+def check_space(folder: Path, size: int) -> None:
+    """Ask for `size` bytes in a folder and give them back.
+
+    For writers that can't be trusted with a full disk, such as HDF5 and PyTorch.
+
+    Raises:
+        OSError: there are not so many (`ENOSPC`, `EDQUOT`).
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # can't be asked for here
+                raise
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files of a folder, by name."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _check(out: Path, force: bool) -> None:
+    if out.exists() and not force:
+        raise StorageError(f"{out}: exists; name another place, or replace it with --force")
+    if not out.parent.is_dir():
+        raise StorageError(f"{out}: folder {out.parent} is missing; create it first")
+
+
+def _beside(out: Path) -> Path:
+    return out.with_name(f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _translated(out: Path) -> Iterator[None]:
+    """Errors of the file system, also those of HDF5, as those of the family."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, RuntimeError) as error:
+        code, text = getattr(error, "errno", None), " ".join(str(error).split())
+        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+            raise StorageFull(f"{out}: no space left; free some and run it again") from error
+        if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise ReadOnly(f"{out}: cannot be written; choose another place") from error
+        if isinstance(error, OSError):
+            raise StorageError(f"{out}: cannot be written ({text})") from error
+        raise

@@ -1,0 +1,282 @@
+"""What the page of a data set says, as plain data, from its manifest and tables.
+
+A manifest may hold anything; whatever is no text where text is expected is shown as such, cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from storage.dataset import Dataset
+from storage.errors import StorageError
+from storage.scalars import descriptions
+from storage.web.opened import NotThere, OpenDataset
+
+__all__ = ["failures", "facts", "sample", "shards"]
+
+_LONG = 20_000
+_PAGE = 50
+_SOLVED = {
+    "iterations": "iterations",
+    "true_residual": "true residual",
+    "seconds": "seconds",
+    "systems": "linear systems",
+}
+
+
+def facts(opened: OpenDataset) -> dict[str, Any]:
+    """Return what is the same for all samples."""
+    data, manifest = opened.data, opened.data.manifest
+    spec = _dict(manifest.get("spec"))
+    failed = _list(manifest.get("failures"))
+    return {
+        "name": text(manifest.get("name") or opened.folder.path.name, 200),
+        "finalised": data.has_manifest,
+        "digest": data.digest[:16],
+        "data_key": text(manifest.get("data_key"), 64),
+        "samples": len(data),
+        "failed": len(failed),
+        "reasons": Counter(text(_dict(f).get("reason"), 300) for f in failed).most_common(20),
+        "dimension": int(data.mesh["gdim"]),
+        "mesh": _mesh(data),
+        "fields": [_field(data, name) for name in [*data.inputs, *data.outputs]],
+        "parameters": [text(name, 100) for name in data.parameters],
+        "described": descriptions(data),
+        "solved": _solved(data),
+        "steps": _steps(data),
+        "problem": _problem(_dict(manifest.get("problem"))),
+        "splits": _dict(_dict(manifest.get("splits")).get("counts")),
+        "definitions": sorted(map(str, _dict(manifest.get("definitions")))),
+        "shards": len(manifest["shards"]),
+        "bytes": sum(int(s["bytes"] or 0) for s in manifest["shards"]),
+        "rtol": _number(manifest.get("rtol")),
+        "timings": _numbers(manifest.get("timings")),
+        "pilots": _pilots(_dict(manifest.get("strategy"))),
+        "provenance": _dict(manifest.get("provenance")),
+        "licence": text(manifest.get("licence"), 200),
+        "citations": _citations(manifest),
+        "spec": _yaml(spec),
+        "seed": spec.get("seed"),
+        "runs": _runs(opened),
+        "training": opened.folders("training"),
+        "comparison": opened.folders("comparison"),
+        "check": _check(opened),
+    }
+
+
+def sample(opened: OpenDataset, row: int) -> dict[str, Any]:
+    """Return what is known of one sample: its id, numbers and time steps."""
+    data = opened.data
+    row = opened.row(row)
+    found: dict[str, Any] = {"row": row, "id": int(data.ids[row]), "split": _split(data, row)}
+    numbers = {}
+    for name in data.parameters:
+        values = data.read(f"parameters/{name}", row).ravel()
+        numbers[text(name, 100)] = [float(v) for v in values[:8]]
+    found["parameters"] = numbers
+    found["solved"] = {
+        name: _number(float(data.read(f"solve/{column}", row).max()))
+        for column, name in _SOLVED.items()
+        if f"solve/{column}" in data.columns
+    }
+    found["times"] = _times(data, row)
+    return found
+
+
+def shards(opened: OpenDataset, page: int) -> dict[str, Any]:
+    """Return one page of the list of shards: file, samples, bytes, checksum."""
+    entries = opened.data.manifest["shards"]
+    first = _first(page, len(entries))
+    rows = [
+        {
+            "file": text(entry["file"], 200),
+            "samples": _count(entry["ids"]),
+            "bytes": entry["bytes"],
+            "sha256": text(entry["sha256"], 64),
+        }
+        for entry in entries[first : first + _PAGE]
+    ]
+    return {"rows": rows, "count": len(entries), "page": page, "size": _PAGE}
+
+
+def failures(opened: OpenDataset, page: int) -> dict[str, Any]:
+    """Return one page of the samples that failed: id, reason, and what else is known."""
+    found = _list(opened.data.manifest.get("failures"))
+    first = _first(page, len(found))
+    rows = []
+    for failure in map(_dict, found[first : first + _PAGE]):
+        rest = {k: v for k, v in failure.items() if k not in ("id", "reason")}
+        reason = text(failure.get("reason"), 500)
+        rows.append({"id": text(failure.get("id"), 30), "reason": reason, "rest": _json(rest)})
+    return {"rows": rows, "count": len(found), "page": page, "size": _PAGE}
+
+
+def text(value: Any, most: int = _LONG) -> str:
+    """A value as text of at most so many characters."""
+    if value is None:
+        return ""
+    said = value if isinstance(value, str) else _json(value)
+    return said if len(said) <= most else said[: most - 1] + "…"
+
+
+def _first(page: int, count: int) -> int:
+    if page < 0 or (page and page * _PAGE >= count):
+        raise NotThere(f"there is no page {page}")
+    return page * _PAGE
+
+
+def _count(ids: list[Any]) -> int:
+    return sum(item[1] - item[0] if isinstance(item, list) else 1 for item in ids)
+
+
+def _field(data: Dataset, name: str) -> dict[str, Any]:
+    field = data.fields[name]
+    role = "input" if name in data.inputs else "output"
+    column = data.columns[f"{role}s/{name}"]
+    space = data.spaces.get(field.space, {})
+    statistics = _dict(_dict(_dict(data.statistics).get("fields")).get(name))
+    return {
+        "name": text(name, 100),
+        "role": role,
+        "description": text(field.description, 300),
+        "units": "" if field.units == "1" else text(field.units, 60),
+        "space": _space(space),
+        "dofs": int(column["shape"][-1]) if column["shape"] else 1,
+        "timed": len(column["shape"]) == 2,
+        "dtype": str(column["dtype"]).lstrip("<|"),
+        "fixed": 0 if field.constrained is None else len(field.constrained),
+        "statistics": {k: _number(statistics.get(k)) for k in ("mean", "std", "min", "max")},
+    }
+
+
+def _space(space: Any) -> str:
+    if "family" not in space:
+        return ""
+    family = str(space["family"])
+    shape = tuple(space.get("value_shape", ()))
+    label = family if family == "MINI" else f"{family}{space['degree']}"
+    blocked = int(space.get("block_size", 1)) > 1
+    return f"{label}, {'×'.join(map(str, shape))} components" if shape and blocked else label
+
+
+def _mesh(data: Dataset) -> dict[str, Any]:
+    mesh = data.mesh
+    return {
+        "cell": text(str(mesh["cell_type"]), 40),
+        "cells": len(mesh["cells"]),
+        "vertices": len(mesh["points"]),
+        "tdim": int(mesh["tdim"]),
+        "moving": "displacement" in data.inputs,
+    }
+
+
+def _solved(data: Dataset) -> list[tuple[str, str]]:
+    return [(c, name) for c, name in _SOLVED.items() if f"solve/{c}" in data.columns]
+
+
+def _steps(data: Dataset) -> int:
+    """Time steps that a sample has at most; 0 without time."""
+    shapes = [data.columns[f"outputs/{name}"]["shape"] for name in data.outputs]
+    return max((int(shape[0]) for shape in shapes if len(shape) == 2), default=0)
+
+
+def _times(data: Dataset, row: int) -> list[float | None]:
+    """Times of the steps of a sample that count."""
+    steps = _steps(data)
+    if not steps:
+        return []
+    times: Any = data.read("times", row) if "times" in data.columns else data.times
+    if "times_mask" in data.columns:
+        mask = data.read("times_mask", row).astype(bool)
+        times = times[mask] if times is not None else [None] * int(mask.sum())
+    return [None] * steps if times is None else [_number(t) for t in times]
+
+
+def _split(data: Dataset, row: int) -> str:
+    from storage.splits import split_ids
+
+    rule = _dict(data.manifest.get("splits"))
+    if not rule:
+        return ""
+    members = split_ids([data.ids[row]], rule["seed"], rule["fractions"])
+    return next((name for name, ids in members.items() if len(ids)), "none")
+
+
+def _problem(problem: dict[str, Any]) -> dict[str, Any]:
+    known = ("family", "description", "strong", "weak", "boundary", "initial", "outputs", "symbols")
+    return {key: problem[key] for key in known if key in problem and len(_json(problem)) < 400_000}
+
+
+def _pilots(strategy: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was tried on which shard, and what was picked."""
+    found = []
+    for pilot in map(_dict, _list(strategy.get("pilots"))[:20]):
+        trials = [
+            {
+                "strategy": text(trial.get("strategy"), 100),
+                "ms": _number(trial.get("ms")),
+                "iterations": _number(trial.get("iterations")),
+            }
+            for trial in map(_dict, _list(pilot.get("trials"))[:30])
+        ]
+        said = {key: text(pilot.get(key), 200) for key in ("shard", "picked", "matrices")}
+        found.append(said | {"trials": trials})
+    return found
+
+
+def _citations(manifest: dict[str, Any]) -> dict[str, str]:
+    """Form of citation → its text; none for a manifest that they can't be made of."""
+    from storage.citation import cite
+
+    try:
+        return {form: text(cite(manifest, form)) for form in ("apa", "bibtex", "cff")}
+    except (AttributeError, LookupError, TypeError, ValueError, StorageError):
+        return {}
+
+
+def _runs(opened: OpenDataset) -> list[str]:
+    try:
+        return sorted(path.name for path in opened.folder.runs.iterdir())[-50:]
+    except OSError:
+        return []
+
+
+def _check(opened: OpenDataset) -> dict[str, Any]:
+    try:
+        return _dict(json.loads(opened.bytes_of(opened.folder.path / "check.json", 1 << 22)))
+    except (NotThere, ValueError):
+        return {}
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    import yaml
+
+    if not value:
+        return ""
+    return text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), 200_000)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)[:_LONG] if value else ""
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+        return None
+    number = float(value)
+    return number if abs(number) < float("inf") else None
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    found = {text(k, 60): _number(v) for k, v in _dict(value).items()}
+    return {k: v for k, v in found.items() if v is not None}
