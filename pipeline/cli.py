@@ -29,7 +29,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Operator-learning data sets from similarity-sorted, Krylov-recycled FE solves.",
 )
-for group in (stages, care, merging, packing, catalogue, exports, imports, operators, reference, systems, serve):
+GROUPS = (
+    stages,
+    care,
+    merging,
+    packing,
+    catalogue,
+    exports,
+    imports,
+    operators,
+    reference,
+    systems,
+    serve,
+)
+for group in GROUPS:
     app.add_typer(group.app)
 
 

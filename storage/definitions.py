@@ -81,7 +81,8 @@ def defined(manifest: dict[str, Any], name: str) -> dict[str, Any]:
             "`definitions` and run `rekrylov finalise`"
         )
     entry = known[name]
-    fields = {f"inputs/{field}" for field in entry["inputs"]}
+    fields = {"inputs/displacement"}  # where the samples' meshes are: nothing is right without
+    fields |= {f"inputs/{field}" for field in entry["inputs"]}
     fields |= {f"parameters/{field}" for field in entry["inputs"]}
     fields |= {f"outputs/{field}" for field in entry["outputs"]}
     columns = {

@@ -100,7 +100,7 @@ def commit_json(path: Path, value: Any, *, replace: bool, indent: int | None = N
     return commit_bytes(path, (_dumps(value, indent) + "\n").encode(), replace=replace)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file.
 
     Raises:

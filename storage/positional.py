@@ -159,7 +159,8 @@ def _read_span(
 ) -> bool:
     """Read small rows that lie close together with what is between them; False if they don't."""
     size = layout.size
-    first, span = offsets[0], offsets[-1] - offsets[0] + size
+    first = min(offsets)
+    span = max(offsets) - first + size
     if span > _SPARE * size * len(places):
         return False
     steps, rest = np.divmod(np.asarray(offsets) - first, size)

@@ -60,7 +60,7 @@ def commit_record(folder: DataFolder, record: Record) -> bool:
     return files.commit_json(folder.record(record.segment, record.batch), value, replace=False)
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: str | os.PathLike[str]) -> Record:
     """Read and validate one record.
 
     Raises:
@@ -84,7 +84,7 @@ def read_record(path: Path) -> Record:
         sound = _is_sound(record)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DamagedShard(f"{path}: is no record ({error}); {_CURE}") from error
-    if named != Path(path).stem or not sound:
+    if f"{named}.json" != os.path.basename(path) or not sound:
         raise DamagedShard(f"{path}: does not describe batch {Path(path).stem}; {_CURE}")
     return record
 
@@ -105,7 +105,7 @@ def read_records(folder: DataFolder, data_key: str | None = None) -> list[Record
     records = []
     for s, b in found:
         with suppress(FileNotFoundError):  # taken back by another process meanwhile
-            records.append(read_record(Path(f"{root}/{s:04d}-{b:06d}.json")))
+            records.append(read_record(f"{root}/{s:04d}-{b:06d}.json"))
     expected = data_key if data_key is not None or not records else records[0].data_key
     for record in records:
         if record.data_key != expected:

@@ -78,7 +78,7 @@ def _found(root: str, query: str, sort: str, limit: int, facets: bool, as_json: 
     from storage.catalogue import Catalogue
 
     catalogue = Catalogue(root)
-    catalogue.refresh()
+    catalogue.catch_up()
     if facets:
         output.print_facets(catalogue.facets(query), as_json)
         return ExitCode.OK

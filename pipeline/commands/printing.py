@@ -7,10 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from storage import DataFolder
-
 __all__ = [
-    "print_check",
     "print_comparison",
     "print_evaluation",
     "print_families",
@@ -182,17 +179,3 @@ def _against_mesh(mesh: dict[str, Any]) -> str:
         f"{k} L2 {mesh[k]['l2']:.3%}, graph {mesh[k]['graph']:.3%}" for k in ("network", "mesh")
     ]
     return "; ".join(shown)
-
-
-def print_check(folder: DataFolder, result: Any, as_json: bool) -> None:
-    """Print findings and the recomputed residuals."""
-    if as_json:
-        return _print_json(result.as_dict())
-    for finding in result.findings:
-        print(f"{finding.severity}: {finding.code} {finding.location}: {finding.message}")
-    if result.worst_residual is not None:
-        print(
-            f"true residual recomputed for {result.recomputed} samples: "
-            f"worst {result.worst_residual:.3e}"
-        )
-    print(f"{folder.path}: {'sound' if result.sound else 'damaged'}")

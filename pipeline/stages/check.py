@@ -18,6 +18,7 @@ from pipeline.spec import Spec, parse_spec
 from pipeline.stages.check_spaces import check_spaces
 from pipeline.stored_spec import stored_spec
 from storage import DataFolder, Finding, StorageError, read_spaces
+from storage.catalogue import note
 from storage.checks import Recomputed, examine
 from storage.checks.finding import guarded, one_line, warning
 from storage.files import commit_json
@@ -115,7 +116,7 @@ def _has(findings: list[Finding], start: str) -> bool:
 
 
 def _keep(folder: DataFolder, result: CheckResult) -> None:
-    """Write `check.json`, for the catalogue; a folder that can't be written is fine."""
+    """Write `check.json` and tell the catalogue; a folder that can't be written is fine."""
     severities = [finding.severity for finding in result.findings]
     verdict = {
         "sound": result.sound,
@@ -126,6 +127,7 @@ def _keep(folder: DataFolder, result: CheckResult) -> None:
     }
     with suppress(StorageError, OSError):
         commit_json(folder.path / "check.json", verdict, replace=True)
+    note(folder.path)
 
 
 class _Recompute:

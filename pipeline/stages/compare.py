@@ -7,6 +7,7 @@ from pipeline.dataset_folder import data_folder, existing
 from pipeline.progress import progress
 from pipeline.spec import Spec, parse_spec
 from storage import DataFolder, StorageError, open_dataset, read_spaces
+from storage.catalogue import note
 
 __all__ = ["compare"]
 
@@ -42,6 +43,7 @@ def compare(spec: Spec, folder: DataFolder, quiet: bool = False) -> tuple[Path, 
         found = run(dataset.path, config, base, labels=labels, residual=residual, progress=task)
     name = digest(config, base, str(dataset.manifest["data_key"]))
     target = write_comparison(found, dataset.path / "comparison" / name)
+    note(folder.path)
     return target, read_json(target / "comparison.json")
 
 

@@ -10,6 +10,7 @@ from pipeline.dataset_folder import existing, resolve, run_stamp, save_run
 from pipeline.progress import progress
 from pipeline.stages.finalise import finalise, summary
 from storage import DataFolder, StorageError, read_records
+from storage.catalogue import note
 from storage.files import is_abandoned, temporary_path
 from storage.merge import merge as merge_samples
 
@@ -51,6 +52,7 @@ def merge(sources: Sequence[str | Path], target: str | Path, quiet: bool = False
         save_run(DataFolder(beside), spec.model_copy(update=span), run_stamp())
         finalise(spec.model_copy(update=span), DataFolder(beside))
         os.rename(beside, out)
+        note(out)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise

@@ -12,7 +12,7 @@ __all__ = ["Plan", "make_plan"]
 _BATCH = {
     "shard.missing", "shard.size", "shard.checksum", "shard.swapped", "shard.unreadable",
     "shard.header", "shard.spaces", "shard.ids", "shard.shape", "shard.columns", "shard.link",
-    "shard.orphan", "record.malformed", "record.format", "record.key", "values.nonfinite",
+    "record.malformed", "record.format", "record.key", "values.nonfinite",
     "values.boundary", "residual.high", "residual.recomputed", "residual.stored", "inputs.drawn",
 }  # fmt: skip
 _ORDER = {"ids.batch", "order.batch"}
@@ -80,7 +80,10 @@ def make_plan(folder: DataFolder, findings: list[Finding], damaged_specs: list[P
     for stem, why in sorted(batches.items()):
         for path in _files(folder, stem):
             plan.aside.setdefault(path, set()).update(why)
-    lost = bool(batches) or {"order.missing", "batch.open", "record.none"} & set(codes)
+    for path in _orphans(folder, findings):
+        plan.aside.setdefault(path, set()).add("shard.orphan")
+    missing = {"order.missing", "batch.open", "record.none", "shard.orphan"} & set(codes)
+    lost = bool(batches) or missing
     plan.solve = bool(lost) or folder.order in plan.aside or plan.all_batches
     manifest = any(code.startswith(("manifest.", "preview.")) for code in codes)
     plan.finalise = plan.solve or manifest or plan.spaces or "spaces.manifest" in codes
@@ -131,6 +134,16 @@ def _batches(
         for segment, batch in folder.committed():
             found.setdefault(f"{segment:04d}-{batch:06d}", set()).add("spaces.tables")
     return found
+
+
+def _orphans(folder: DataFolder, findings: list[Finding]) -> Iterator[Path]:
+    """Shards that no record names; a run may have committed one since they were looked at."""
+    for finding in findings:
+        path = folder.path / finding.location
+        if finding.code == "shard.orphan":
+            record = folder.shards / f"{_stem(finding.location)}.json"
+            if _there(path) and _named(record) != path.name:
+                yield path
 
 
 def _stem(location: str) -> str:

@@ -6,6 +6,7 @@ from pipeline.dataset_folder import existing
 from pipeline.progress import progress
 from pipeline.spec import Spec
 from storage import DataFolder, open_dataset, read_spaces
+from storage.catalogue import note
 
 __all__ = ["train"]
 
@@ -26,7 +27,7 @@ def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
 
     budget = spec.train.budget_seconds
     with progress("train", int(budget or spec.train.epochs), quiet) as task:
-        return fit(
+        report = fit(
             folder.path,
             spec.train,
             residual=_equations(spec, folder),
@@ -34,6 +35,8 @@ def train(spec: Spec, folder: DataFolder, quiet: bool = False) -> Any:
                 int(min(budget, metrics["seconds"])) if budget else epoch, _note(metrics)
             ),
         )
+    note(folder.path)
+    return report
 
 
 def _equations(spec: Spec, folder: DataFolder) -> Any:

@@ -13,6 +13,7 @@ __all__ = ["figures"]
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _BINS = 20
+_LARGEST = 1e300
 _NO_FIGURES = ("id", "order", "reason")  # names, not amounts
 
 
@@ -41,7 +42,7 @@ def figures(dataset: Dataset) -> dict[str, Any]:
 
 
 def _figures(values: npt.NDArray[np.float64]) -> dict[str, Any]:
-    finite = values[np.isfinite(values)]
+    finite = values[np.abs(values) < _LARGEST]  # NaN and infinities are not
     found: dict[str, Any] = {"count": len(finite)}
     if not len(finite):
         return found

@@ -20,11 +20,14 @@ __all__ = [
     "count",
     "facet_counts",
     "in_turn",
+    "listed",
+    "number",
     "put",
     "read",
     "remove",
     "row",
     "rows",
+    "set_listed",
     "states",
     "with_facets",
 ]
@@ -89,6 +92,22 @@ def in_turn[T](
     if what:
         with writing(connection):
             change(connection, what)
+
+
+def number(connection: sqlite3.Connection) -> int:
+    """Return how many rows there are."""
+    return int(connection.execute("SELECT count(*) FROM entry").fetchone()[0])
+
+
+def listed(connection: sqlite3.Connection) -> int:
+    """Return the root's time stamp when its names were listed; -1 if it wasn't settled."""
+    return int(connection.execute("SELECT listed FROM root").fetchone()[0]) or -1
+
+
+def set_listed(connection: sqlite3.Connection, stamp: int) -> None:
+    """Keep the time stamp of the root from before its names were listed."""
+    if stamp != connection.execute("SELECT listed FROM root").fetchone()[0]:
+        connection.execute("UPDATE root SET listed = ?", [stamp])
 
 
 def states(connection: sqlite3.Connection) -> dict[str, str]:

@@ -4,6 +4,7 @@
 read quickly; `detail` the long texts; `words` the full text. Values of the facets repeat, so each
 combination of them is a row of `kind`, one of those that say what was solved and one of those that
 say how it went; counting data sets by these two counts all facets.
+`root` keeps the root's own time stamp from when all of its names were listed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _TYPES = {"str": "TEXT", "int": "INTEGER", "float | None": "REAL"}
 COLUMNS: dict[str, str] = {field.name: _TYPES[str(field.type)] for field in fields(Summary)}
 """Fields of a summary and their types in SQLite; those of `LONG` are columns of `detail`."""
 
-_APPLICATION, _VERSION = 0x52454B52, 1  # "REKR"; raise the version with any change of the tables
+_APPLICATION, _VERSION = 0x52454B52, 2  # "REKR"; raise the version with any change of the tables
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -48,6 +49,8 @@ def create(connection: sqlite3.Connection) -> None:
             "CREATE INDEX entry_outcome ON entry (outcome, problem)",
             "CREATE INDEX entry_updated ON entry (updated, folder)",
             "CREATE TABLE kind (id INTEGER PRIMARY KEY, facets TEXT NOT NULL UNIQUE)",
+            "CREATE TABLE root (listed INTEGER NOT NULL)",
+            "INSERT INTO root VALUES (0)",
             "CREATE VIRTUAL TABLE words USING fts5 (text, prefix = '1 2 3')",
             f"PRAGMA application_id = {_APPLICATION}",
             f"PRAGMA user_version = {_VERSION}",

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
-__all__ = ["data_sets", "is_data_set", "state"]
+__all__ = ["data_sets", "is_data_set", "modified", "state"]
 
 _WATCHED = ("", "/manifest.json", "/shards", "/runs", "/training", "/comparison")
 _TICK = 50_000_000  # ns; file systems don't tell two changes within a few ms apart
 
 
-def data_sets(root: Path) -> Iterator[str]:
+def data_sets(root: Path, known: Container[str] = ()) -> Iterator[str]:
     """Names of the data sets below a root, in no order; none if there is no root.
 
-    Hidden folders and symbolic links are left out: a link's target has a root of its own.
+    Hidden folders and symbolic links are left out: a link's target has a root of its own. Folders
+    in `known` are taken for data sets unseen.
     """
     try:
         with os.scandir(root) as found:
             for item in found:
                 is_folder = _is_name(item.name) and item.is_dir(follow_symlinks=False)
-                if is_folder and _has_data(item.path):
+                if is_folder and (item.name in known or _has_data(item.path)):
                     yield item.name
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -32,6 +33,15 @@ def is_data_set(path: Path) -> bool:
     """Whether a folder is a data set, as `data_sets` sees it."""
     path = Path(path)
     return _is_name(path.name) and not path.is_symlink() and _has_data(os.fspath(path))
+
+
+def modified(root: Path) -> int:
+    """When a folder was last added to the root, renamed or removed, in ns; 0 if just now."""
+    try:
+        found = os.stat(root).st_mtime_ns
+    except OSError:
+        return 0
+    return found if found < time.time_ns() - _TICK else 0
 
 
 def state(path: Path) -> str:

@@ -35,11 +35,11 @@ def where(record: Record) -> str:
 def read_all(folder: DataFolder, findings: list[Finding]) -> list[Record]:
     """Read all records that can be read; the others are findings."""
     records = []
+    root = os.fspath(folder.path)
     for segment, batch in sorted(folder.committed()):
-        path = folder.record(segment, batch)
-        location = f"shards/{path.name}"
+        location = f"shards/{segment:04d}-{batch:06d}.json"
         try:
-            records.append(read_record(path))
+            records.append(read_record(f"{root}/{location}"))
         except FormatMismatch as problem:
             findings.append(error("record.format", location, str(problem)))
         except Exception as problem:  # a torn file can be anything, JSON nested too deep as well

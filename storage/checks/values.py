@@ -72,7 +72,7 @@ def check_values(
         file: an open shard.
         ids: (n) its samples.
         boundary: output field → (constrained dofs, their values).
-        training: name → ids of the samples that statistics are of.
+        training: name → ids of the samples that statistics are of, ascending.
         findings: what is found is appended.
         location: of the shard.
 
@@ -80,7 +80,7 @@ def check_values(
         Digests of the samples; and name → field → moments of those of `training`.
     """
     mask = file["times_mask"][()].astype(bool) if "times_mask" in file else None
-    fitted = {name: np.isin(ids, some) for name, some in training.items()}
+    fitted = {name: _among(ids, some) for name, some in training.items()}
     moments: dict[str, dict[str, Moments]] = {name: {} for name in training}
     inputs, outputs = _Hashes(len(ids)), _Hashes(len(ids))
     digests = Digests(ids, [], [])
@@ -107,6 +107,14 @@ def check_values(
     digests.inputs, digests.outputs = inputs.digests(), outputs.digests()
     digests.named = frozenset(name for kind, name in _columns(file) if kind == "outputs")
     return digests, moments
+
+
+def _among(ids: npt.NDArray[np.int64], some: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which ids are among some, ascending ones: `some` may be a million, `ids` are a few."""
+    if not len(some):
+        return np.zeros(len(ids), bool)
+    place = np.minimum(np.searchsorted(some, ids), len(some) - 1)
+    return some[place] == ids
 
 
 def _columns(file: h5py.File) -> list[tuple[str, str]]:

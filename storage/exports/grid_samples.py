@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import BadSelection
-from storage.exports.options import ExportOptions, chosen_fields
+from storage.exports.options import DISPLACEMENT, ExportOptions, chosen_fields, is_moving
 from storage.exports.sampling import Evaluation, Grid, regular_grid
 from storage.exports.steps import Steps
 from storage.function import moved_mesh
@@ -25,7 +25,6 @@ __all__ = ["GridSample", "GridSamples"]
 type Array = NDArray[np.float64]
 
 _READ_BYTES = 32 * 2**20
-_MOVES = "displacement"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +66,11 @@ class GridSamples:
         """
         self.dataset, self._outside = dataset, options.outside
         inputs, self.outputs = chosen_fields(dataset, options)
-        self.inputs = [name for name in inputs if name != _MOVES]
+        self.inputs = [name for name in inputs if name != DISPLACEMENT]
         if not self.inputs + self.outputs:
             raise BadSelection(f"{dataset.path}: there is no field to put on a grid")
         self.grid: Grid = regular_grid(dataset, options.resolution)
-        self.moving = _MOVES in dataset.inputs
+        self.moving = is_moving(dataset)
         self._fields, self._spaces = dataset.fields, dataset.spaces
         self._fixed = None if self.moving else self._evaluation(dataset.mesh)
         self.has_outside = self._fixed is None or not bool(self._fixed.inside.all())
@@ -119,7 +118,7 @@ class GridSamples:
         return np.concatenate([[0.0], times]) if self.start else times
 
     def __iter__(self) -> Iterator[GridSample]:
-        names = [*self.inputs, *self.outputs] + [_MOVES] * self.moving
+        names = [*self.inputs, *self.outputs] + [DISPLACEMENT] * self.moving
         size = sum(self.dataset.read(name, slice(0, 1)).nbytes for name in names)
         step = max(1, min(64, _READ_BYTES // max(1, size)))
         for at in range(0, len(self.dataset), step):
@@ -131,8 +130,8 @@ class GridSamples:
     def _sample(self, row: int, read: dict[str, Array]) -> GridSample:
         evaluation = self._fixed
         if evaluation is None:
-            space = self._spaces[self._fields[_MOVES].space]
-            evaluation = self._evaluation(moved_mesh(self.dataset.mesh, space, read[_MOVES]))
+            space = self._spaces[self._fields[DISPLACEMENT].space]
+            evaluation = self._evaluation(moved_mesh(self.dataset.mesh, space, read[DISPLACEMENT]))
         inputs = {n: self._values(evaluation, n, read[n][None])[0] for n in self.inputs}
         outputs = {}
         for name in self.outputs:
@@ -156,7 +155,7 @@ class GridSamples:
 
     def _evaluation(self, mesh: Any) -> Evaluation:
         names = {self._fields[name].space for name in [*self.inputs, *self.outputs]}
-        names |= {self._fields[name].space for name in self.dataset.inputs if name != _MOVES}
+        names |= {self._fields[name].space for name in self.dataset.inputs if name != DISPLACEMENT}
         return Evaluation(mesh, {n: self._spaces[n] for n in sorted(names)}, self.grid.points)
 
 

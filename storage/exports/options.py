@@ -12,7 +12,17 @@ from storage.errors import BadSelection
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
-__all__ = ["ExportOptions", "chosen_fields", "parse_resolution", "silent"]
+__all__ = [
+    "DISPLACEMENT",
+    "ExportOptions",
+    "chosen_fields",
+    "is_moving",
+    "parse_resolution",
+    "silent",
+]
+
+DISPLACEMENT = "displacement"
+"""The input that moves the mesh of each sample."""
 
 
 def silent(done: int) -> None:
@@ -58,6 +68,22 @@ def chosen_fields(dataset: Dataset, options: ExportOptions) -> tuple[list[str], 
         return [name for name in names if options.fields is None or name in options.fields]
 
     return wanted(dataset.inputs), wanted(dataset.outputs)
+
+
+def is_moving(dataset: Dataset) -> bool:
+    """Whether every sample has a mesh of its own, moved by its displacement.
+
+    Raises:
+        BadSelection: it has, but the problem definition leaves the displacement out.
+    """
+    if DISPLACEMENT in dataset.inputs:
+        return True
+    if DISPLACEMENT in dataset.manifest.get("fields", {}):
+        raise BadSelection(
+            f"definition {dataset.manifest.get('definition')!r}: leaves out {DISPLACEMENT!r}, so "
+            "the meshes are unknown; add it to the definition's inputs"
+        )
+    return False
 
 
 def parse_resolution(text: str) -> tuple[int, ...]:

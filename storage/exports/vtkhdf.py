@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import BadSelection
-from storage.exports.options import ExportOptions, chosen_fields
+from storage.exports.options import DISPLACEMENT, ExportOptions, chosen_fields, is_moving
 from storage.exports.steps import Steps
 from storage.exports.target import file_stem, files_below, new_file, new_folder, provenance
 from storage.function import moved_mesh
@@ -68,7 +68,7 @@ class _Writer:
             for space in self.tables.values()
         )
         self.cells: VtkCells = vtk_cells(self.mesh, quadratic)
-        self.steps = Steps(dataset)
+        self.steps, self.moving = Steps(dataset), is_moving(dataset)
         self.about = provenance(dataset)
 
     def content(self, row: int) -> bytes:
@@ -88,7 +88,7 @@ class _Writer:
         return vtkhdf(mesh, made, times, self.cells, about)
 
     def _mesh(self, row: int) -> Any:
-        if "displacement" not in self.dataset.inputs:
+        if not self.moving:
             return self.mesh
-        space = self.dataset.spaces[self.fields["displacement"].space]
-        return moved_mesh(self.mesh, space, self.dataset.read("displacement", row))
+        space = self.dataset.spaces[self.fields[DISPLACEMENT].space]
+        return moved_mesh(self.mesh, space, self.dataset.read(DISPLACEMENT, row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TorchSamples", "torch_dataset"]
 
+_SMALL = 1 << 14  # bytes of a sample
+
 
 class TorchSamples(TorchDataset[dict[str, Any]]):
-    """Map-style data set of dicts: `id` (int64) and one tensor a field.
+    """Map-style data set of dicts: `id` and one tensor a field.
 
     Safe with worker processes, forked or spawned: files are opened in the process that reads.
 
@@ -37,23 +40,32 @@ class TorchSamples(TorchDataset[dict[str, Any]]):
         self.names = list(names)
         self.dtype = dtype
         self.scales = scales
-        self._floating = {
-            name for name in names if dataset.read(name, slice(0, 0)).dtype.kind == "f"
+        templates = {name: dataset.read(name, slice(0, 0)) for name in names}
+        self._types = {
+            name: np.dtype(dtype if values.dtype.kind == "f" else values.dtype)
+            for name, values in templates.items()
         }
+        sizes = [values.itemsize * math.prod(values.shape[1:]) for values in templates.values()]
+        self._small = max(sizes, default=0) < _SMALL
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        sample: dict[str, Any] = {"id": torch.tensor(int(self.dataset.ids[index]))}
+        sample: dict[str, Any] = {"id": self.dataset.ids.item(index)}
         return sample | {name: self._read(name, int(index)) for name in self.names}
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Read a batch at once, grouped by shard."""
+        """Read a batch: small samples at once, others one by one, as they stay in the cache."""
+        if not self._small:
+            return [self[index] for index in indices]
         rows = np.asarray(indices, dtype=np.int64)
-        batch = {"id": torch.from_numpy(self.dataset.ids[rows])}
-        batch |= {name: self._read(name, rows) for name in self.names}
-        return [{name: values[k] for name, values in batch.items()} for k in range(len(rows))]
+        batch = {name: self._read(name, rows) for name in self.names}
+        ids = self.dataset.ids[rows].tolist()
+        return [
+            {"id": id_} | {name: values[k] for name, values in batch.items()}
+            for k, id_ in enumerate(ids)
+        ]
 
     def denormalise(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a batch, or predictions by name, in the units of the data set."""
@@ -61,13 +73,11 @@ class TorchSamples(TorchDataset[dict[str, Any]]):
         return {k: self.scales.get(k, plain).denormalise(values) for k, values in batch.items()}
 
     def _read(self, name: str, rows: int | npt.NDArray[np.int64]) -> torch.Tensor:
-        scale = self.scales.get(name)
-        if scale is None:
-            dtype = self.dtype if name in self._floating else None
-            values = self.dataset.read(name, rows, dtype)
+        if name not in self.scales:
+            values = self.dataset.read(name, rows, self._types[name])
         else:
-            stored = scale.normalise(self.dataset.read(name, rows))
-            values = stored.astype(self.dtype, copy=False)
+            stored = self.dataset.read(name, rows)
+            values = self.scales[name].normalise(stored).astype(self.dtype, copy=False)
         return torch.from_numpy(np.asarray(values))
 
 

@@ -43,7 +43,7 @@ def xarray_dataset(dataset: Dataset) -> xr.Dataset:
 
 
 def _names(columns: list[str]) -> dict[str, str]:
-    """`u` of `outputs/u`, `iterations` of `solve/iterations`; the whole name where two are alike."""
+    """`iterations` of `solve/iterations`, but the whole name where two are alike."""
     short = [column.split("/")[-1] for column in columns]
     alike = {name for name in short if short.count(name) > 1}
     names = [full if name in alike else name for full, name in zip(columns, short, strict=True)]

@@ -47,6 +47,7 @@ def make_app(library: Library) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.library = library

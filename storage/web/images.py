@@ -90,7 +90,8 @@ def _answer(
         headers["cache-control"] = _FOREVER
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(shelf.ask(entry, task, *args), media_type=media, headers=headers)
+    data = shelf.thumbnail(entry) if task == "thumbnail" else shelf.ask(entry, task, *args)
+    return Response(data, media_type=media, headers=headers)
 
 
 def _tag(entry: Entry, *what: Any) -> str:

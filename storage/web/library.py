@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from storage.catalogue import Catalogue, Summary
+from storage.errors import DamagedFile
+from storage.web.limits import read_small
 from storage.web.pool import Missing, Pool
 
 __all__ = ["Entry", "Library"]
@@ -22,8 +24,18 @@ _PAUSE = 5.0  # seconds between looks for changes; longer where looking takes lo
 _SHARE = 20  # at least so many times as long as looking took
 _FIRST = 3.0  # seconds that a first request waits for the index
 _BYTES = 96 << 20
+_THUMBNAIL = 1 << 20
+_PNG = b"\x89PNG\r\n\x1a\n"
 _NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]{0,254}")
-_STATED = ("manifest.json", "spaces.h5", "scalars.h5", "shards", "training", "comparison")
+_STATED = (
+    "manifest.json",
+    "spaces.h5",
+    "scalars.h5",
+    "shards",
+    "previews",
+    "training",
+    "comparison",
+)
 _log = logging.getLogger("rekrylov.web")
 
 
@@ -86,6 +98,23 @@ class Library:
         if os.path.realpath(path) != str(path):
             raise Missing(f"{folder}: is a link; it is not followed")
         return Entry(found, _version(path))
+
+    def version(self, folder: str) -> str:
+        """Of a data set that is listed, see `Entry.version`."""
+        return _version(self.root / folder)
+
+    def thumbnail(self, entry: Entry) -> bytes:
+        """Return the small picture of a data set: the stored one, else one that is drawn now.
+
+        Raises:
+            Missing, Damaged, Busy: see `storage.web.pool`.
+        """
+        try:
+            path = self.root / entry.folder / "previews" / "thumbnail.png"
+            data = read_small(self.root, path, _THUMBNAIL)
+        except (FileNotFoundError, DamagedFile):
+            data = b""
+        return data if data.startswith(_PNG) else self.ask(entry, "thumbnail")
 
     def ask(self, entry: Entry, task: str, *args: Any) -> Any:
         """Let a worker do a task of `storage.web.tasks`; what it gives is kept for a while.

@@ -76,6 +76,7 @@ def index(
         chosen=chosen,
         facets=facets,
         found=found,
+        versions={row.folder: shelf.version(row.folder) for row in found},
         count=count,
         page=page,
         pages=max(1, -(-count // PER_PAGE)),
@@ -93,7 +94,11 @@ def dataset(request: Request, folder: str) -> HTMLResponse:
         facts = shelf.ask(entry, "facts")
     except Damaged as error:
         return render(request, "damaged.html", 422, entry=entry, text=str(error))
-    shown = _sample(request, shelf, entry, facts) if facts["samples"] else None
+    shown, unread = None, ""
+    try:
+        shown = _sample(request, shelf, entry, facts) if facts["samples"] else None
+    except Damaged as error:  # of this one sample; there is more to show
+        unread = str(error)
     failures = shelf.ask(entry, "failures", 0) if facts["failed"] else None
     problem = view.problem(facts["problem"])
     return render(
@@ -102,6 +107,7 @@ def dataset(request: Request, folder: str) -> HTMLResponse:
         entry=entry,
         facts=facts,
         shown=shown,
+        unread=unread,
         failures=failures,
         problem=problem,
         loader=view.loader(facts, shelf.root / folder),

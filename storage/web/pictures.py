@@ -91,7 +91,7 @@ def mesh_picture(opened: OpenDataset, row: int | None, plane: Plane | None) -> b
     frame.axes.add_collection(lines)
     _fit(frame.axes, flat)
     frame.bar.set_axis_off()
-    return _drawn(frame.figure)
+    return _drawn(frame.figure, "LA")
 
 
 def _drawing(
@@ -189,10 +189,10 @@ def _fit(axes: Axes, points: Any) -> None:
     axes.set_axis_off()
 
 
-def _drawn(figure: Figure) -> bytes:
+def _drawn(figure: Figure, mode: str = "RGBA") -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return _png(Image.fromarray(np.asarray(canvas.buffer_rgba())))
+    return _png(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert(mode))
 
 
 def _png(image: Image.Image) -> bytes:

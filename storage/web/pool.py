@@ -146,6 +146,7 @@ def _serve(pipe: Connection, root: str) -> None:
     from storage.web.opened import Opened
     from storage.web.tasks import TASKS
 
+    _warm_up()
     _limit()
     opened = Opened(Path(root))
     pipe.send("ready")
@@ -155,6 +156,16 @@ def _serve(pipe: Connection, root: str) -> None:
         except (EOFError, OSError):
             return
         pipe.send(_outcome(TASKS[task], opened, args))
+
+
+def _warm_up() -> None:
+    """Load what the first pictures would wait for: Basix, Matplotlib's fonts."""
+    import basix  # noqa: F401
+    import numpy as np
+
+    from storage.web.plots import histogram
+
+    histogram(np.arange(3.0), "", "light")
 
 
 def _outcome(task: Any, opened: Any, args: tuple[Any, ...]) -> tuple[str, Any]:

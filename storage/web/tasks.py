@@ -132,16 +132,10 @@ def _report_folder(opened: OpenDataset, kind: str, run: str) -> Any:
 
 
 def thumbnail(opened: OpenDataset) -> bytes:
-    """The small picture of the list: as stored, else drawn."""
-    from storage.thumbnail import NAME
+    """The small picture of the list, drawn where none is stored."""
     from storage.thumbnail import thumbnail as drawn
 
-    try:
-        return _png(opened.bytes_of(opened.folder.previews / NAME, _TEXT))
-    except NotThere:
-        if not len(opened.data):
-            raise
-        opened.row(0)
+    opened.row(0)
     found = drawn(opened.data)
     if found is None:
         raise NotThere("nothing of it can be drawn")

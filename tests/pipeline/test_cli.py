@@ -31,7 +31,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(root):
-    (found,) = root.iterdir()
+    (found,) = root.glob("darcy-*")
     return found
 
 
@@ -56,12 +56,16 @@ def test_status_counts(root, folder):
 def test_list_finds_every_data_set_and_survives_a_damaged_one(root, folder):
     (row,) = json.loads(rekrylov("list", "--root", root, "--json"))
     assert (row["name"], row["family"], row["samples"]) == ("darcy", "darcy", 24)
+    assert row["status"] == "complete" and row["worst_residual"] <= 1e-8
     bad = root / "bad-0000000000"
     bad.mkdir()
     (bad / "manifest.json").write_text("{")
     try:
         rows = json.loads(rekrylov("list", "--root", root, "--json"))
-        assert sorted(r["name"] for r in rows) == ["damaged", "darcy"]
+        assert sorted((r["name"], r["status"]) for r in rows) == [
+            ("bad", "damaged"),
+            ("darcy", "complete"),
+        ]
         assert "damaged" in rekrylov("list", "--root", root)
     finally:
         (bad / "manifest.json").unlink()

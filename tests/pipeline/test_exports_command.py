@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from runs import folder_of, wait_until, write_spec
 
+from pipeline import stages
 from pipeline.cli import main
-from storage import open_dataset
+from pipeline.spec import parse_spec
+from storage import DataFolder, open_dataset
+from storage.exports import FORMATS, ExportOptions
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -73,6 +76,34 @@ def test_three_dimensions_are_read_by_the_well(rekrylov, box, tmp_path):
     u = train.function("u", 1)(points).reshape(1, 5, 4, 3, 1)
     np.testing.assert_allclose(item["input_fields"], u, atol=1e-6)
     assert np.abs(u).max() > 1e-3 and item["boundary_conditions"].shape == (3, 2)
+
+
+def test_an_interval_in_time_is_a_tensor_that_starts_at_the_start(tmp_path):
+    heat = {
+        "family": "heat",
+        "diffusivity": {"law": "lognormal", "field": {"kind": "cosine", "sigma": 0.3}},
+        "start": {"law": "gaussian", "field": {"kind": "cosine", "sigma": 1.0}},
+        "end": 0.1,
+        "steps": 3,
+    }
+    mesh = {"domain": "unit_interval", "resolution": 8}
+    spec = parse_spec({"name": "rod", "samples": 5, "problem": heat, "mesh": mesh})
+    stages.solve(spec, tmp_path, quiet=True)
+    folder = DataFolder(stages.sample(spec, tmp_path))
+    stages.finalise(spec, folder)
+    dataset, out = open_dataset(folder.path), tmp_path / "rod.hdf5"
+    FORMATS["pdebench"](dataset, out, ExportOptions(resolution=(21,)))
+    x = np.linspace(0.0, 1.0, 21)
+    with h5py.File(out) as file:
+        assert file["tensor"].shape == (5, 4, 21) and file["inputs/a"].shape == (5, 21)
+        np.testing.assert_allclose(file["t-coordinate"], [0, *dataset.times], rtol=1e-6)
+        np.testing.assert_allclose(file["x-coordinate"], x, rtol=1e-6)
+        for row in range(5):
+            a = dataset.function("a", row)(x[:, None])[:, 0]
+            np.testing.assert_allclose(file["inputs/a"][row], a, rtol=1e-6)
+            start = dataset.function("u0", row)(x[:, None])[:, 0]
+            steps = [dataset.function("u", row, k)(x[:, None])[:, 0] for k in range(3)]
+            np.testing.assert_allclose(file["tensor"][row], [start, *steps], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """`rekrylov import`: others' samples are trained on, shown and checked; what can't be, says why."""
 
+import fcntl
 import os
 import signal
+import subprocess
 import time
 
 import h5py
@@ -102,19 +104,32 @@ def test_samples_that_are_there_are_not_written_again(folder):
     assert times == {p: p.stat().st_mtime_ns for p in folder.path.rglob("*.h5")}
 
 
-def test_a_bad_name_is_refused_before_the_file_is_read(tmp_path):
+def test_a_bad_name_is_refused_before_the_file_is_read(tmp_path, monkeypatch):
     path = write_file(tmp_path / "f.npz")
+    monkeypatch.setattr("pipeline.stages.import_samples.content_key", pytest.fail)
     with pytest.raises(SpecError, match="--name"):
         import_samples(path, "../escaped", tmp_path / "data", quiet=True)
     assert not (tmp_path / "data").exists()
+
+
+def test_two_imports_of_the_same_samples_do_not_mix(tmp_path):
+    path = write_file(tmp_path / "f.npz")
+    _, found = import_samples(path, "d", tmp_path / "one", quiet=True)
+    work = tmp_path / "two" / f".{os.path.basename(found['folder'])}.import"
+    work.mkdir(parents=True)
+    with open(work / "import.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with pytest.raises(StorageError, match="another process imports"):
+            import_samples(path, "d", tmp_path / "two", quiet=True)
+    import_samples(path, "d", tmp_path / "two", quiet=True)
+    shards = [sorted((tmp_path / at).glob("d-*/shards/*.h5")) for at in ("one", "two")]
+    assert [p.read_bytes() for p in shards[0]] == [p.read_bytes() for p in shards[1]]
 
 
 def test_a_killed_import_is_finished_by_the_same_command(rekrylov, tmp_path):
     """The data set has its name when it is whole; what was committed is kept."""
     path = write_file(tmp_path / "f.npz", samples=1500, points=24)
     arguments = ["import", path, "--name", "d", "--root", tmp_path / "data", "--json"]
-    import subprocess
-
     process = subprocess.Popen(
         [*PYTHON, *map(str, arguments)],
         stdout=subprocess.DEVNULL,

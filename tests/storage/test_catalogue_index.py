@@ -22,6 +22,7 @@ from storage.catalogue import FACETS, Catalogue, QueryError, Summary, locate, no
 from storage.catalogue import rows as index_rows
 from storage.catalogue.index_file import FILE
 from storage.catalogue.rows import Row, in_turn, put
+from storage.catalogue.states import data_sets
 from storage.catalogue.summary import Entry
 from tests.storage.synthetic import make_dataset
 
@@ -117,11 +118,10 @@ def test_a_report_in_a_folder_that_was_there_is_noticed(root):
 
 def test_changes_within_a_tick_of_the_clock_are_not_missed(root):
     catalogue, path = Catalogue(root), root / "time-0123456789" / "manifest.json"
-    catalogue.refresh()
-    text, when = path.read_text(), path.stat()
-    for licence in ("AAA", "BBB"):  # the same size, and the same time where the clock is coarse
+    text, when = path.read_text(), time.time_ns() + 10**10  # later than any look at it
+    for licence in ("AAA", "BBB"):  # of the same size, at the same time
         path.write_text(text.replace('"name": "time"', f'"name": "time", "licence": "{licence}"'))
-        os.utime(path, ns=(when.st_atime_ns, time.time_ns() // 10**7 * 10**7))
+        os.utime(path, ns=(when, when))
         catalogue.refresh()
         assert catalogue.get("time-0123456789").licence == licence
 
@@ -418,3 +418,26 @@ def test_pages_follow_each_other(root):
     whole = [row.folder for row in catalogue.find(sort="folder", limit=None)]
     pages = [catalogue.find(sort="folder", limit=1, offset=i)[0].folder for i in range(3)]
     assert whole == pages == sorted(whole) and catalogue.find(limit=1, offset=3) == []
+
+
+def test_many_data_sets_are_not_all_looked_at(root, reads, monkeypatch):
+    monkeypatch.setattr("storage.catalogue.index._FEW", 2)
+    catalogue = Catalogue(root)
+    assert len(catalogue.catch_up().added) == 3  # a new index: like `refresh`
+    time.sleep(SETTLED)
+    catalogue.catch_up()  # the index's own folder was new in the root
+    finalise(root / "time-0123456789")
+    scans = []
+    monkeypatch.setattr(
+        "storage.catalogue.index.data_sets", lambda *a: scans.append(a) or data_sets(*a)
+    )
+    del reads[:]
+    assert catalogue.catch_up() == type(catalogue.catch_up())()
+    assert not reads and not scans  # the root is as it was
+    shutil.copytree(root / "time-0123456789", root / "copy-0123456789")
+    shutil.rmtree(root / "mixed-0123456789")
+    found = catalogue.catch_up()
+    assert found.added == ("copy-0123456789",) and found.removed == ("mixed-0123456789",)
+    assert reads == ["copy-0123456789"] and scans
+    assert catalogue.refresh().changed == ("time-0123456789",)
+    assert agrees(catalogue, root)

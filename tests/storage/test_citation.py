@@ -32,6 +32,7 @@ def keys(**changes):
 
 def test_methods_are_those_that_were_used():
     assert keys() == ["dolfinx", "petsc"]
+    assert keys(provenance={}) == []
     gcrodr = {"strategy": {"ksp": "gcrodr"}, "pilots": []}
     assert keys(strategy=gcrodr) == ["skr", "gcrodr", "dolfinx", "petsc"]
     pilots = [{"options": {"ksp": "cg"}}, {"options": {"ksp": "gcrodr"}}]

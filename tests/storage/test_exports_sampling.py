@@ -9,10 +9,12 @@ from l_shapes import make_l_shape
 from synthetic import make_dataset
 
 from meshes import SpaceName, space_tree
-from storage import BadSelection, open_dataset
+from storage import BadSelection, DataFolder, open_dataset
+from storage.definitions import build_definitions
+from storage.exports import FORMATS, ExportOptions
 from storage.exports.grid_samples import GridSamples
 from storage.exports.moments import Moments
-from storage.exports.options import ExportOptions, parse_resolution
+from storage.exports.options import parse_resolution
 from storage.exports.sampling import Evaluation, Grid
 from storage.exports.sides import sides
 
@@ -21,6 +23,8 @@ from dolfinx import fem
 
 from tests.meshes.space_cases import CELLS, GDIM, cube, shuffled, space
 
+FLAT = {"description": "", "inputs": ["a"], "outputs": None, "seed": 0, "ood": None}
+FLAT |= {"fractions": {"train": 1.0}}
 AT_65 = ExportOptions(resolution=(65,))
 
 
@@ -153,6 +157,16 @@ def test_a_moving_mesh_is_evaluated_where_it_is(l_shapes):
     assert len(insides) == 6
 
 
+def test_a_definition_without_the_displacement_is_refused(l_shapes):
+    dataset = l_shapes["displacement"]
+    definitions = build_definitions(dataset, {"flat": FLAT})
+    manifest = dataset.manifest | {"definitions": definitions}
+    view = type(dataset).from_manifest(DataFolder(dataset.path), manifest).define("flat")
+    for name in ("well", "vtkhdf"):
+        with pytest.raises(BadSelection, match="'flat': leaves out 'displacement'"):
+            FORMATS[name](view, dataset.path / "out", ExportOptions(resolution=(9,)))
+
+
 def test_outside_of_the_l_shape(l_shapes):
     dataset = l_shapes["scalar"]
     samples = GridSamples(dataset, ExportOptions(resolution=(17,), outside=np.nan))
@@ -171,15 +185,14 @@ def test_samples_are_read_a_few_at_a_time(sets, monkeypatch):
 
     once = [s.outputs["u"] for s in GridSamples(sets["scalar"], AT_65)]
     monkeypatch.setattr(grid_samples, "_READ_BYTES", 1)
-    again = [s.outputs["u"] for s in GridSamples(sets["scalar"], AT_65)]
-    np.testing.assert_array_equal(np.stack(once), np.stack(again))
+    again = list(GridSamples(sets["scalar"], AT_65))
+    np.testing.assert_array_equal(np.stack(once), np.stack([s.outputs["u"] for s in again]))
+    assert [s.row for s in again] == list(range(10))
 
 
 def test_memory_does_not_grow_with_the_samples(tmp_path):
     """The peak of 40 samples is that of 8, though 32 more are 17 MB."""
     import tracemalloc
-
-    from storage.exports import FORMATS
 
     dataset = open_dataset(make_dataset(tmp_path, "scalar", samples=40))
     peaks = {}

@@ -25,6 +25,8 @@ def test_tables_are_those_of_dolfinx(shape, low, high):
     ours = grid_space(mesh, shape, low, high)
     V = meshes.make_space(meshes.mesh_from_tree(MPI.COMM_SELF, mesh), meshes.SpaceName("P", 1))
     theirs = meshes.space_tree(V)
+    jacobians = meshes.quality.corner_jacobians(mesh["points"], mesh["cells"], mesh["cell_type"])
+    assert (jacobians > 0).all()  # the first axis of a cell is x
     assert set(theirs) <= set(ours)
     assert {key: ours[key] for key in SCALARS} == {key: theirs[key] for key in SCALARS}
     to_ours = np.empty(len(ours["points"]), int)

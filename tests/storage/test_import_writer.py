@@ -134,7 +134,15 @@ def test_a_broken_off_import_goes_on(tmp_path):
             write_samples(source, layout, folder, key, stop)
         committed = {path.name: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
         assert 0 < len(folder.committed()) < 10
+        rows, read = source.rows, []
+
+        def spied(*where):
+            read.append(where[2])
+            return rows(*where)
+
+        object.__setattr__(source, "rows", spied)
         write_samples(source, layout, folder, key)
+        assert min(read) == 2 * len(committed) // 2  # two samples a shard; a file and a record
     for name, time in committed.items():
         assert (folder.shards / name).stat().st_mtime_ns == time  # kept, not written again
     found = {r.batch: r.sha256 for r in read_records(folder)}

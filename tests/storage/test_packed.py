@@ -179,6 +179,7 @@ def entry(**changes):
         lambda value: {k: v for k, v in value.items() if k != "digest"},
         entry(file="../../x.npy"),
         entry(dtype="|O"),
+        entry(dtype="<U1"),  # as many bytes
         entry(dtype="nothing"),
         entry(offset=0),
         entry(shape=[24, 5, 5]),
@@ -247,7 +248,7 @@ def test_a_value_too_large_is_refused(tmp_path, monkeypatch):
 def test_a_full_disk_is_said_before_the_work(disk):
     path = make_dataset(disk("2m").path, m=16, samples=64)
     ballast = disk_ballast(path)
-    with pytest.raises(StorageFull, match="packed"):
+    with pytest.raises(StorageFull, match="or pack fewer fields"):
         pack(open_dataset(path))
     assert not list((path / "packed").iterdir())
     ballast.unlink()

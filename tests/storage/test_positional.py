@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic import make_dataset
 
@@ -24,16 +24,18 @@ def stored(draw):
     """An HDF5 data set and how it is stored."""
     count = draw(st.integers(1, 9))
     shape = (count, *draw(st.lists(st.integers(1, 5), max_size=2)))
-    if draw(st.booleans()):
-        shape = (*shape, 700)  # rows too long to be read with what is between them
     chunks = (draw(st.integers(1, count)), *shape[1:])
     chunked = draw(st.booleans())
     return shape, draw(st.sampled_from(TYPES)), {"chunks": chunks} if chunked else {}
 
 
-@settings(max_examples=60, deadline=None)
-@given(stored(), st.data())
-def test_rows_are_those_of_h5py(tmp_path_factory, made, data):
+@pytest.mark.parametrize("small", [0, 1 << 14])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(made=stored(), data=st.data())
+def test_rows_are_those_of_h5py(tmp_path_factory, monkeypatch, small, made, data):
+    monkeypatch.setattr(positional, "_SMALL", small)  # row by row, or with what is between
     shape, kind, options = made
     values = np.random.default_rng(1).integers(0, 2**31, shape).astype(kind)
     path = tmp_path_factory.getbasetemp() / "positional.h5"
@@ -60,9 +62,26 @@ def test_a_file_that_ends_early_is_an_error(tmp_path):
     for rows in ([3], [2, 3], [0, 3]):
         with pytest.raises(EOFError, match="ends before byte 64"):
             read_at(Descriptor(str(file)), layout, rows, [0, 1], np.empty((len(rows), 2)))
-    for rows in ([4], [-1], [0, 4]):
+    layout = Layout.make([0], 5, (3, 2), "f8")  # the chunk has room for more
+    for rows in ([3], [-1], [0, 3]):
         with pytest.raises(IndexError):
             read_at(Descriptor(str(file)), layout, rows, [0, 1], np.empty((len(rows), 2)))
+
+
+def test_chunks_may_lie_anywhere(tmp_path):
+    file = tmp_path / "x"
+    file.write_bytes(np.arange(40, dtype="u1").tobytes())
+    for chunks in ([0, 7, 21, 16], [8, 0, 4, 16], [20, 13, 7, 0]):
+        check_chunks(file, chunks)
+
+
+def check_chunks(file, chunks):
+    layout = Layout.make(chunks, 2, (8, 2), "u1")
+    out = np.empty((8, 2), "u1")
+    for rows in (range(8), [0, 2], [2, 3, 4, 7]):
+        read_at(Descriptor(str(file)), layout, list(rows), range(len(rows)), out)
+        starts = np.array([chunks[row // 2] + row % 2 * 2 for row in rows])
+        np.testing.assert_array_equal(out[: len(rows)], starts[:, None] + [0, 1])
 
 
 def test_the_kernel_may_give_less_than_asked(tmp_path, monkeypatch):
@@ -78,7 +97,7 @@ def test_the_kernel_may_give_less_than_asked(tmp_path, monkeypatch):
             return original(fd, [memoryview(buffers[0]).cast("B")[:1001]], offset)
 
     monkeypatch.setattr(positional, "os", Slow())
-    out = np.empty((1, 4000))
+    out = np.zeros((1, 4000))
     read_at(Descriptor(str(file)), Layout.make([0], 1, (1, 4000), "f8"), [0], [0], out)
     assert np.array_equal(out[0], np.arange(4000.0))
 
@@ -129,20 +148,15 @@ def test_threads_that_close_each_others_files(tmp_path, monkeypatch):
 
     ds = open_dataset(make_dataset(tmp_path, samples=24, shard_size=1, finalise=False, m=16))
     expected = ds.read("u")
+    close_handles()
     monkeypatch.setattr(handles, "_DESCRIPTORS", 1)
-    wrong = []
 
-    def work(seed):
-        for row in np.random.default_rng(seed).integers(0, 24, 300).tolist():
-            if not np.array_equal(ds.read("u", row), expected[row]):
-                wrong.append(row)
+    def wrong(seed):
+        rows = np.random.default_rng(seed).integers(0, 24, 300).tolist()
+        return [row for row in rows if not np.array_equal(ds.read("u", row), expected[row])]
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(wrong, range(4))) == [[]] * 4
 
 
 def test_a_shard_that_is_replaced_is_looked_at_again(tmp_path):

@@ -74,6 +74,16 @@ def test_a_definition_shows_its_fields_alone(tmp_path):
         ds.read(every.outputs[1])
 
 
+def test_a_moved_mesh_stays_moved(tmp_path):
+    folder = DataFolder(synthetic.make_dataset(tmp_path, "displacement", samples=20))
+    every = open_dataset(folder.path)
+    ds = build(folder, still={"inputs": ["a"]}).define("still")
+    assert "displacement" in ds.inputs
+    moved = every.function("u", 3).mesh["points"]
+    assert not np.array_equal(moved, every.mesh["points"])
+    assert np.array_equal(ds.function("u", 3).mesh["points"], moved)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -44,15 +44,19 @@ def test_hash_is_as_described(tmp_path):
 
 
 def test_every_code_is_listed():
-    table = DOC[DOC.index("## What `check_dataset` finds") :]
+    table = DOC[DOC.index("## What a check finds") :]
     listed = set()
     for line in table.splitlines():
         codes = re.findall(r"`([a-z.]+)`", line.split("|")[1]) if line.startswith("|") else []
-        listed |= {code if code[0] != "." else f"manifest{code}" for code in codes}
-    source = "".join(
-        path.read_text() for path in (Path(__file__).parents[2] / "storage").glob("check*.py")
-    )
-    groups = "record|shard|ids|order|batch|values|residual|spaces|samples|file|manifest"
-    used = set(re.findall(rf'"((?:{groups})\.(?!h5|json)\w+)"', source))
-    used |= {"manifest.fields", "manifest.columns"}
+        listed |= set(codes)
+    root = Path(__file__).parents[2]
+    places = [
+        *(root / "storage/checks").glob("*.py"),
+        *(root / "pipeline/stages").glob("check*.py"),
+    ]
+    source = "".join(path.read_text() for path in [*places, root / "pipeline/stored_spec.py"])
+    used = set(re.findall(r'(?:error|warning|info)\(\s*"([a-z]+\.[a-z]+)"', source))
+    used |= set(re.findall(r'_CODE = "([a-z.]+)"', source))
+    used |= set(re.findall(r'_(?:error|said)\(\s*"([a-z]+\.[a-z]+)"', source))
+    used |= {"shard.header", "shard.spaces"}
     assert used == listed

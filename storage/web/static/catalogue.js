@@ -116,6 +116,7 @@ function samples(section) {
 
   const show = latest(async () => {
     const old = section.querySelector("[data-part=shown]");
+    const asked = [row.value, id.value];
     old.classList.add("busy");
     const page = await get(target(form, section.dataset.from));
     const part = page.querySelector("[data-part=shown]");
@@ -132,10 +133,10 @@ function samples(section) {
     old.replaceWith(part);
     waiting.remove();
     if (link) part.querySelector(`a[rel=${link}]`)?.focus({ preventScroll: true });
-    row.value = part.dataset.row;
+    if (row.value === asked[0]) row.value = part.dataset.row; // else it has moved on meanwhile
     row.setAttribute("aria-valuetext", part.querySelector(".steps b").textContent);
     if (step) step.max = Math.max(0, part.dataset.steps - 1);
-    id.value = "";
+    if (id.value === asked[1]) id.value = "";
     const address = target(form, location.pathname);
     address.hash = location.hash;
     history.replaceState(null, "", address);
