@@ -76,6 +76,11 @@ class DataFolder:
         """The record of a batch, which commits it."""
         return self.shards / f"{segment:04d}-{batch:06d}.json"
 
+    def shard_files(self, stem: str) -> list[Path]:
+        """Shards of the batch `<segment>-<batch>` that are there, whoever wrote them."""
+        found = [self.shards / f"{stem}.h5", *sorted(self.shards.glob(f"{stem}-*.h5"))]
+        return [path for path in found if os.path.lexists(path)]
+
     def create(self) -> None:
         """Make the folders a writer needs and clear away temporary files of dead writers."""
         for path in (self.path, self.shards, self.runs):
@@ -87,7 +92,7 @@ class DataFolder:
         """(segment, batch) of all committed batches, by name; no record is read."""
         try:
             names = os.listdir(self.shards)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return set()
         found = filter(None, map(_RECORD.fullmatch, names))
         return {(int(match[1]), int(match[2])) for match in found}

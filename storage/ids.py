@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -37,7 +38,9 @@ def unpack_ids(packed: Iterable[Any]) -> IdArray:
             data set has (a few damaged bytes must not fill the memory).
     """
     try:
-        items = [range(*item) if isinstance(item, list) else (item,) for item in packed]
+        items = [
+            range(*item) if isinstance(item, list) else (operator.index(item),) for item in packed
+        ]
         if sum(map(len, items)) > _MOST:
             raise ValueError(f"more than {_MOST} ids")
         return np.fromiter(chain.from_iterable(items), dtype=np.int64)

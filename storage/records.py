@@ -117,10 +117,19 @@ def read_records(folder: DataFolder, data_key: str | None = None) -> list[Record
 
 
 def _is_sound(record: Record) -> bool:
-    """Types and the relation of file, ids and checksum."""
-    numbers = (record.segment, record.batch, record.bytes, *(f["id"] for f in record.failures))
-    if not all(isinstance(number, int) for number in numbers):
+    """Types, and the relation of file, ids and checksum."""
+    numbers = (record.segment, record.batch, record.bytes, *record.all_ids)
+    texts = (record.data_key, record.spaces_hash, *(f["reason"] for f in record.failures))
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        return False
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.info, dict):
         return False
     if record.file is None:
-        return not record.ids
-    return bool(record.ids) and record.file.endswith(".h5") and "/" not in record.file
+        return not record.ids and record.sha256 is None
+    return bool(record.ids) and isinstance(record.sha256, str) and _is_named(record)
+
+
+def _is_named(record: Record) -> bool:
+    """Whether the shard has a name that a writer of this batch gives it."""
+    stem = f"{record.segment:04d}-{record.batch:06d}"
+    return record.file in (f"{stem}.h5", f"{stem}-{str(record.sha256)[:8]}.h5")

@@ -108,8 +108,9 @@ def write_shard(
 
 def discard_shard(folder: DataFolder, segment: int, batch: int) -> None:
     """Take back a commit, record first, so that the batch is solved again (for repairs)."""
-    files.remove_file(folder.record(segment, batch))
-    for path in folder.shards.glob(f"{segment:04d}-{batch:06d}*.h5"):
+    record = folder.record(segment, batch)
+    files.remove_file(record)
+    for path in folder.shard_files(record.stem):
         files.remove_file(path)
 
 

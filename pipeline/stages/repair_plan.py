@@ -156,10 +156,7 @@ def _files(folder: DataFolder, stem: str) -> Iterator[Path]:
     record = folder.shards / f"{stem}.json"
     if _there(record):
         yield record
-    named = _named(record)
-    yield from sorted(folder.shards.glob(f"{stem}*.h5"))
-    if named is not None and _there(folder.shards / named):
-        yield folder.shards / named
+    yield from folder.shard_files(stem)
 
 
 def _named(record: Path) -> str | None:

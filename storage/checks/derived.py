@@ -64,6 +64,8 @@ def check_packed(dataset: Dataset, full: bool) -> Iterator[Finding]:
 
 def check_pictures(folder: DataFolder) -> Iterator[Finding]:
     """Pictures are whole PNG files."""
+    if folder.previews.exists() and not folder.previews.is_dir():
+        yield warning("preview.damaged", "previews", f"is no folder{_CURE}")
     for path in sorted(folder.previews.glob("*.png")) if folder.previews.is_dir() else []:
         location = f"previews/{path.name}"
         try:

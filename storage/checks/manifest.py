@@ -24,8 +24,11 @@ __all__ = [
     "training_ids",
 ]
 
+type Pair = tuple[str, Any, Any]
+
 WHERE = "manifest.json"
 _SOME = 5
+_COPIED = ("name", "rtol", "licence", "citation")
 _KEYS = ("segment", "batch", "file", "sha256", "bytes")
 
 
@@ -121,16 +124,57 @@ def _of_spec(manifest: dict[str, Any]) -> Iterator[Finding]:
     if not isinstance(spec, dict):
         return
     splits = manifest.get("splits")
-    splits = splits if isinstance(splits, dict) else {}
-    for name, found, expected in (
-        ("rtol", manifest.get("rtol"), spec.get("rtol")),
-        ("name", manifest.get("name"), spec.get("name")),
-        ("seed of the splits", splits.get("seed"), spec.get("seed")),
-        ("fractions of the splits", splits.get("fractions"), spec.get("splits")),
-    ):
+    pairs = [(key, manifest.get(key), spec.get(key)) for key in _COPIED]
+    pairs += _pairs_of_splits("", splits, spec, spec)
+    entries, wanted = manifest.get("definitions"), spec.get("definitions")
+    if isinstance(entries, dict) and isinstance(wanted, dict):
+        pairs.append(("definitions", sorted(entries), sorted(wanted)))
+        every = _fields_of_columns(manifest)
+        for name in sorted(set(entries) & set(wanted)):
+            pairs += _pairs_of_definition(name, entries[name], wanted[name], spec, every)
+    for name, found, expected in pairs:
         if expected is not None and found != expected:
             text = f"{name}: {found}, its spec says {expected}; run `rekrylov finalise`"
             yield _error("manifest.spec", text)
+
+
+def _pairs_of_definition(
+    name: str, entry: Any, wanted: Any, spec: dict[str, Any], every: dict[str, list[str]]
+) -> list[Pair]:
+    """What a problem definition and the spec's say of the same; None: not said."""
+    place = f"definition {name}: "
+    if not isinstance(entry, dict) or not isinstance(wanted, dict):
+        return [(f"{place}type", type(entry).__name__, "dict")]
+    splits = entry.get("splits")
+    pairs = [(f"{place}description", entry.get("description"), wanted.get("description"))]
+    for key in ("inputs", "outputs"):  # none named: all
+        pairs.append((place + key, entry.get(key), wanted.get(key) or every[key]))
+    pairs += _pairs_of_splits(place, splits, wanted, spec)
+    ood = splits.get("ood") if isinstance(splits, dict) else None
+    where = ood.get("where") if isinstance(ood, dict) else ""
+    return [*pairs, (f"{place}ood", where, wanted.get("ood") or "")]
+
+
+def _fields_of_columns(manifest: dict[str, Any]) -> dict[str, list[str]]:
+    """All that can be given and asked for, in the order that `storage.definitions` has."""
+    columns = manifest.get("columns")
+    kinds: dict[str, list[str]] = {"inputs": [], "parameters": [], "outputs": []}
+    for column in columns if isinstance(columns, dict) else {}:
+        kind, _, name = column.partition("/")
+        kinds.get(kind, []).append(name)
+    return {"inputs": kinds["inputs"] + kinds["parameters"], "outputs": kinds["outputs"]}
+
+
+def _pairs_of_splits(
+    place: str, splits: Any, own: dict[str, Any], spec: dict[str, Any]
+) -> list[Pair]:
+    splits = splits if isinstance(splits, dict) else {}
+    seed = spec.get("seed") if own.get("seed") is None else own["seed"]
+    fractions = own.get("splits") or spec.get("splits")
+    return [
+        (f"{place}seed of the splits", splits.get("seed"), seed),
+        (f"{place}fractions of the splits", splits.get("fractions"), fractions),
+    ]
 
 
 def _all_splits(manifest: dict[str, Any]) -> Iterator[Finding]:
@@ -167,7 +211,9 @@ def _splits(manifest: dict[str, Any], rule: Any, place: str) -> Iterator[Finding
 def training_ids(manifest: dict[str, Any]) -> dict[str, IdArray]:
     """Ids that statistics are of: "" for the data set itself, and each problem definition."""
     found: dict[str, IdArray] = {}
-    for name, entry in {"": manifest, **manifest.get("definitions", {})}.items():
+    definitions = manifest.get("definitions")
+    definitions = definitions if isinstance(definitions, dict) else {}
+    for name, entry in {"": manifest, **definitions}.items():
         try:
             ids = unpack_many([shard["ids"] for shard in manifest["shards"]])[0]
             train = next(iter(entry["splits"]["fractions"]))

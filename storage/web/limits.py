@@ -130,7 +130,7 @@ def _check_table(item: h5py.Dataset, name: str) -> int:
     if item.dtype.kind not in "biufc" or item.shape is None:
         raise DamagedFile(f"{where} is no array of numbers")
     plist = item.id.get_create_plist()
-    if plist.get_external_count() or False:
+    if plist.get_external_count() or plist.get_layout() not in _LAYOUTS:
         raise DamagedFile(f"{where} has its values in another file; it is not followed")
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
     if not filters <= _FILTERS:

@@ -64,7 +64,7 @@ class Guard:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return None
-        sender = _sender(send, scope["method"] == "HEAD")
+        sender = _sender(send)
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         refused = self._refusal(scope, headers)
         if refused is not None:
@@ -74,7 +74,7 @@ class Guard:
         if not self._may(headers):
             text = "a token is needed: open the address that `rekrylov serve` printed"
             return await _say(sender, 401, text, {"www-authenticate": "Bearer"})
-        if scope["method"] == "HEAD":
+        if scope["method"] == "HEAD":  # uvicorn leaves the body away
             scope = dict(scope) | {"method": "GET"}
         return await self._app(scope, receive, sender)
 
@@ -120,8 +120,8 @@ def _host(header: str) -> str:
     return header.rpartition(":")[0] or header if header.count(":") == 1 else header
 
 
-def _sender(send: Send, bodiless: bool) -> Send:
-    """Add headers to what is sent; for HEAD leave the body away."""
+def _sender(send: Send) -> Send:
+    """Add headers to what is sent."""
 
     async def sent(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -134,8 +134,6 @@ def _sender(send: Send, bodiless: bool) -> Send:
                 (k.encode(), v.encode()) for k, v in extra.items() if k.encode() not in names
             ]
             message = {**message, "headers": headers}
-        elif bodiless and message["type"] == "http.response.body":
-            message = {**message, "body": b""}
         await send(message)
 
     return sent

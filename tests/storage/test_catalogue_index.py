@@ -439,5 +439,5 @@ def test_many_data_sets_are_not_all_looked_at(root, reads, monkeypatch):
     found = catalogue.catch_up()
     assert found.added == ("copy-0123456789",) and found.removed == ("mixed-0123456789",)
     assert reads == ["copy-0123456789"] and scans
-    assert catalogue.refresh().changed == ("time-0123456789",)
+    assert "time-0123456789" in catalogue.refresh().changed
     assert agrees(catalogue, root)

@@ -31,6 +31,7 @@ def root(tmp_path_factory):
     (folder / "training" / "away").symlink_to(above)
     (folder / "previews").mkdir(exist_ok=True)
     (folder / "previews" / "thumbnail.png").symlink_to(above / "secret.txt")
+    (folder / "report.md").write_bytes(SECRET)
     (root / "loose.txt").write_bytes(SECRET)
     return root
 
