@@ -13,7 +13,7 @@ from pipeline.families import FAMILIES
 from pipeline.run import run
 from pipeline.spec import load_spec
 from storage import open_dataset
-from storage.preview import samples_picture
+from storage.pictures.preview import samples_picture
 
 ROOT = Path(__file__).parents[1]
 NAMES = [get_args(model.model_fields["family"].annotation)[0] for model in FAMILIES]

@@ -22,7 +22,7 @@ from storage import (
     write_spaces,
 )
 from storage.catalogue import Catalogue
-from storage.thumbnail import commit_thumbnail
+from storage.pictures.thumbnail import commit_thumbnail
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "storage"))
 from synthetic import make_dataset, make_tree  # noqa: E402

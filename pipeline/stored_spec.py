@@ -61,10 +61,12 @@ def stored_spec(folder: DataFolder) -> StoredSpec:
     if found is None:
         return StoredSpec(None, (reasons or ["it keeps no spec"])[0], findings, damaged)
     for path in others:
-        if path.parent == folder.runs:
-            text = "is not a spec of this data set: edited, or another one's"
-            findings.append(error("run.foreign", f"runs/{path.name}", text))
-            damaged.append(path)
+        text = "is not a spec of this data set: edited, or another one's"
+        if path == folder.manifest:
+            findings.append(error("manifest.spec", path.name, f"its spec {text}"))
+            continue
+        findings.append(error("run.foreign", f"runs/{path.name}", text))
+        damaged.append(path)
     if not list(folder.runs.glob("*.yaml")):
         findings.append(warning("run.missing", "runs", "no spec is kept but the manifest's"))
     return StoredSpec(found, "", findings, damaged)
@@ -85,14 +87,14 @@ def _kept(folder: DataFolder) -> Iterator[tuple[Path, Any]]:
         manifest = read_manifest(folder)
     except Exception:  # the check names it
         return
-    if isinstance(manifest.get("spec"), dict):
+    if "spec" in manifest:
         yield folder.manifest, _with_family(manifest["spec"], folder)
 
 
-def _with_family(raw: dict[str, Any], folder: DataFolder) -> dict[str, Any]:
+def _with_family(raw: Any, folder: DataFolder) -> Any:
     """A family from the user's file is read from the copy that the data set keeps."""
     copy = folder.runs / "family.py"
-    if raw.get("family_file") and copy.exists():
+    if isinstance(raw, dict) and raw.get("family_file") and copy.exists():
         return raw | {"family_file": str(copy.resolve())}
     return raw
 
@@ -112,9 +114,9 @@ def _key(folder: DataFolder) -> str | None:
         return None
 
 
-def _parsed(raw: dict[str, Any], key: str | None) -> tuple[Spec | None, str]:
+def _parsed(raw: Any, key: str | None) -> tuple[Spec | None, str]:
     try:
-        spec = parse_spec(dict(raw))
+        spec = parse_spec(raw)
         if key is not None and data_key(spec) != key:
             return None, (
                 f"its spec has data key {data_key(spec)[:10]} in this version, the data set has "

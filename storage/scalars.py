@@ -27,7 +27,7 @@ from storage.volumes import volumes
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
-__all__ = ["commit_scalars", "description", "descriptions", "parameters", "scalars"]
+__all__ = ["commit_scalars", "description", "descriptions", "names", "parameters", "scalars"]
 
 type Scalars = dict[str, npt.NDArray[Any]]
 
@@ -67,6 +67,13 @@ def commit_scalars(dataset: Dataset) -> Scalars:
     return table
 
 
+def names(dataset: Dataset) -> list[str]:
+    """Names of all scalars, in the order of `scalars.h5`."""
+    columns = [("samples/order", "order"), *((f"solve/{name}", name) for name in _SOLVE)]
+    known = [name for column, name in columns if column in dataset.columns]
+    return ["id", *known, *descriptions(dataset)]
+
+
 def descriptions(dataset: Dataset) -> list[str]:
     """Names of the numbers that describe a sample: parameters, then moments of input fields."""
     found = parameters(dataset)
@@ -75,9 +82,12 @@ def descriptions(dataset: Dataset) -> list[str]:
     return found
 
 
-def description(dataset: Dataset, name: str) -> npt.NDArray[np.float64]:
-    """Return one of `descriptions` of each sample: (n); no other number is computed for it."""
-    table = _read(dataset)
+def description(dataset: Dataset, name: str, stored: bool = True) -> npt.NDArray[np.float64]:
+    """Return one of `descriptions` of each sample: (n); no other number is computed for it.
+
+    From the shards alone, whatever `scalars.h5` says, if not `stored`.
+    """
+    table = _read(dataset) if stored else None
     if table is not None:
         return table[name][np.searchsorted(table["id"], dataset.ids)].astype(np.float64)
     if name in parameters(dataset):
@@ -95,20 +105,20 @@ def _moments(dataset: Dataset, field: str) -> Scalars:
     """Mean and standard deviation of a scalar field of each sample, or rms of another."""
     from scipy.sparse import csr_matrix
 
-    names = _names(dataset, field)
-    if not names:
+    kept = _names(dataset, field)
+    if not kept:
         return {}
     mass = csr_matrix(dataset.spaces[dataset.fields[field].space]["grams"]["mass"])
     volume, weights = float(volumes(dataset.mesh).sum()), np.asarray(mass.sum(axis=0)).ravel()
-    found = {name: np.empty(len(dataset)) for name in names}
+    found = {name: np.empty(len(dataset)) for name in kept}
     for rows in _rows(dataset):
         values = dataset.read(field, rows).astype(np.float64)
-        if len(names) == 2:
+        if len(kept) == 2:
             mean = values @ weights / volume
-            found[names[0]][rows] = mean
+            found[kept[0]][rows] = mean
             values = values - mean[:, None]
         squares = np.einsum("ij,ji->i", values, mass @ values.T)
-        found[names[-1]][rows] = np.sqrt(np.maximum(squares, 0.0) / volume)
+        found[kept[-1]][rows] = np.sqrt(np.maximum(squares, 0.0) / volume)
     return found
 
 
@@ -152,7 +162,8 @@ def _read(dataset: Dataset) -> Scalars | None:
         with opened(_path(dataset)) as file:
             if file.attrs["digest"] != dataset.digest:
                 return None
-            names = [str(name) for name in file.attrs["names"]]
-            return {name: file[f"{place:04d}"][()] for place, name in enumerate(names)}
+            kept = [str(name) for name in file.attrs["names"]]
+            table = {name: file[f"{place:04d}"][()] for place, name in enumerate(kept)}
+            return table if set(names(dataset)) <= set(table) else None
     except (FileNotFoundError, DamagedFile, StorageError):
         return None

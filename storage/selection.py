@@ -28,8 +28,10 @@ _COMPARE: dict[str, Callable[..., NDArray[np.bool_]]] = {
 }
 
 
-def describe(dataset: Dataset, name: str) -> Array:
+def describe(dataset: Dataset, name: str, stored: bool = True) -> Array:
     """Return one of `storage.scalars.descriptions` of all samples: (n).
+
+    From the shards alone, whatever `scalars.h5` says, if not `stored`.
 
     Raises:
         BadSelection: there is no such number.
@@ -37,22 +39,23 @@ def describe(dataset: Dataset, name: str) -> Array:
     known = descriptions(dataset)
     if name not in known:
         raise BadSelection(f"{name!r}: samples of {dataset.path.name} are described by {known}")
-    return description(dataset, name)
+    return description(dataset, name, stored)
 
 
-def holds(dataset: Dataset, condition: str) -> NDArray[np.bool_]:
+def holds(dataset: Dataset, condition: str, stored: bool = True) -> NDArray[np.bool_]:
     """Return for which samples a condition holds: (n).
 
     Args:
         dataset: with the samples.
         condition: comparisons of descriptions with numbers, joined by `and`.
+        stored: use `scalars.h5`; otherwise the shards alone.
 
     Raises:
         BadSelection: it isn't of that form, or samples aren't described by such a number.
     """
     kept = np.ones(len(dataset), dtype=bool)
     for name, sign, bound in parse_condition(condition):
-        kept &= _COMPARE[sign](describe(dataset, name), bound)
+        kept &= _COMPARE[sign](describe(dataset, name, stored), bound)
     return kept
 
 

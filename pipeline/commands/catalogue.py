@@ -148,7 +148,7 @@ def preview(
 
 
 def _picture(dataset: Dataset, ids: str | None, out: Path | None) -> Path:
-    from storage.preview import samples_picture
+    from storage.pictures.preview import samples_picture
     from storage.selection import parse_ids
 
     rows = list(range(min(5, len(dataset))))

@@ -19,10 +19,10 @@ from pipeline.operators.errors import TrainingError
 from pipeline.operators.predict import Prediction
 from pipeline.operators.validation.pictures import Row, panel
 from storage import moved_mesh
-from storage.drawing import draw, magnitude
 from storage.files import commit_bytes
 from storage.hdf5 import build_image
-from storage.triangles import Drawing, drawing
+from storage.pictures.drawing import draw, magnitude
+from storage.pictures.triangles import Drawing, drawing
 from storage.vtkhdf import vtk_field, vtkhdf
 
 __all__ = ["check_suffix", "export"]

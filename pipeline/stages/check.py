@@ -1,5 +1,6 @@
 """Stage `check`: is the data set what it says it is?"""
 
+import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,12 +17,13 @@ from pipeline.progress import progress
 from pipeline.sampler import Sampler
 from pipeline.spec import Spec, parse_spec
 from pipeline.stages.check_spaces import check_spaces
+from pipeline.statement import statement
 from pipeline.stored_spec import stored_spec
-from storage import DataFolder, Finding, StorageError, read_spaces
+from storage import DataFolder, Finding, StorageError, read_manifest, read_spaces
 from storage.catalogue import note
 from storage.checks import Recomputed, examine
 from storage.checks.finding import guarded, one_line, warning
-from storage.files import commit_json
+from storage.files import commit_json, plain
 
 __all__ = ["CheckResult", "check"]
 
@@ -90,6 +92,7 @@ def check(
     kept = stored_spec(folder)
     found, why = (spec, "") if spec is not None else (kept.spec, kept.why)
     findings = list(kept.findings)
+    found_or_imported = found
     if isinstance(found, ImportedSpec):
         found, why = None, "the samples were imported, without their equations"
     if full and found is None:
@@ -101,6 +104,9 @@ def check(
             folder.path, quick=quick, recompute=recompute, workers=workers, progress=task
         )
     findings += report.findings
+    if found_or_imported is not None and not quick:
+        with guarded(findings, folder.manifest.name):
+            findings += _problem(found_or_imported, folder)
     if recompute is not None and not _has(findings, "spaces."):
         with guarded(findings, "spaces.h5"):
             findings += check_spaces(recompute.spec, folder)
@@ -109,6 +115,19 @@ def check(
     if keep and not quick:
         _keep(folder, result)
     return result
+
+
+def _problem(spec: Spec | ImportedSpec, folder: DataFolder) -> list[Finding]:
+    """The stated problem is that of the spec; other versions may state the same otherwise."""
+    try:
+        stated = read_manifest(folder).get("problem")
+    except (StorageError, OSError):  # found already
+        return []
+    made = spec.statement() if isinstance(spec, ImportedSpec) else statement(spec)
+    if stated == json.loads(json.dumps(plain(made))):
+        return []
+    text = "problem is not as this version states that of the spec; run `rekrylov finalise`"
+    return [warning("manifest.problem", folder.manifest.name, text)]
 
 
 def _has(findings: list[Finding], start: str) -> bool:
@@ -139,6 +158,7 @@ class _Recompute:
         self._discretisation: Discretisation | None = None
         self._sampler: Sampler | None = None
         self._unknown: str | None = None
+        self._fields: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         nothing = {"_spec": None, "_discretisation": None, "_sampler": None, "_unknown": None}
@@ -156,6 +176,8 @@ class _Recompute:
         if self._discretisation is None:
             self._prepare()
         there: Any = self._discretisation
+        if lacking := self._lacking(ids, inputs, outputs):
+            return Recomputed(np.zeros(len(ids)), lacking=lacking)
         residuals = [
             there.residuals(_columns(inputs, row), _row(outputs, row)) for row in range(len(ids))
         ]
@@ -166,11 +188,19 @@ class _Recompute:
             self._unknown,
         )
 
+    def _lacking(self, ids: NDArray[np.int64], inputs: Columns, outputs: Columns) -> list[str]:
+        """Columns that a shard should have and hasn't."""
+        drawn = self._sampler.inputs(int(ids[0])) if self._sampler is not None else {}
+        there = {name if "/" in name else f"inputs/{name}" for name in inputs}
+        asked = {name for name, field in self._fields.items() if field["role"] == "output"}
+        return sorted((set(drawn) - there) | {f"outputs/{name}" for name in asked - set(outputs)})
+
     def _prepare(self) -> None:
         import meshes  # noqa: F401, I001 - loads h5py, DOLFINx and MPI in the order they need
         from mpi4py import MPI
 
         spaces = read_spaces(self._folder.spaces)
+        self._fields = spaces["fields"]
         self._discretisation = Discretisation(self.spec, spaces, MPI.COMM_SELF)
         try:
             self._sampler = Sampler(self.spec, spaces)

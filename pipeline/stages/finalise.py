@@ -53,8 +53,8 @@ def finalise(spec: Spec | ImportedSpec, folder: DataFolder) -> dict[str, Any]:
     )
     dataset = open_dataset(folder.path)
     if len(dataset):
-        from storage.preview import samples_picture
-        from storage.thumbnail import commit_thumbnail
+        from storage.pictures.preview import samples_picture
+        from storage.pictures.thumbnail import commit_thumbnail
 
         rows = list(range(min(_PICTURED, len(dataset))))
         samples_picture(dataset, rows, folder.previews / "samples.png")

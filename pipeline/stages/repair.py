@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.dataset_folder import run_stamp, save_run
+from pipeline.dataset_folder import data_folder, run_stamp, save_run
 from pipeline.imported import ImportedSpec
 from pipeline.spec import Spec, data_key
 from pipeline.stages.check import CheckResult, check
@@ -136,7 +136,7 @@ class _Repair:
             raise StorageError(f"{self.folder.path}: {kept.why}: it can't be repaired here")
         tree = self._spaces(plan, spec) if plan.spaces and spec is not None else None
         if plan.solve and spec is not None:
-            self._check_solvable(spec)
+            self._check_solvable(spec, plan)
         lost = self._set_aside(plan, result)
         make_folder(self.folder.shards)
         make_folder(self.folder.runs)
@@ -174,7 +174,8 @@ class _Repair:
             )
         return tree
 
-    def _check_solvable(self, spec: Spec) -> None:
+    def _check_solvable(self, spec: Spec, plan: Plan) -> None:
+        """Refuse before anything is set aside what would be refused after."""
         if isinstance(spec, ImportedSpec):
             raise StorageError(
                 f"{self.folder.path}: its samples were imported and can't be solved again; import "
@@ -186,6 +187,8 @@ class _Repair:
                 f"{self.folder.path}: samples can be solved again in a folder called {name} alone; "
                 "rename it"
             )
+        if not plan.spaces:
+            data_folder(spec, self.folder.path.parent)  # raises if spaces.h5 is of another key
 
     def _set_aside(self, plan: Plan, result: CheckResult) -> list[int]:
         """Move damaged files away; returns the ids that `order.h5` says they held."""

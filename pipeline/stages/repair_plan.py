@@ -12,8 +12,8 @@ __all__ = ["Plan", "make_plan"]
 _BATCH = {
     "shard.missing", "shard.size", "shard.checksum", "shard.swapped", "shard.unreadable",
     "shard.header", "shard.spaces", "shard.ids", "shard.shape", "shard.columns", "shard.link",
-    "record.malformed", "record.format", "record.key", "values.nonfinite",
-    "values.boundary", "residual.high", "residual.recomputed", "residual.stored", "inputs.drawn",
+    "record.malformed", "record.format", "record.key", "values.nonfinite", "values.boundary",
+    "solve.values", "residual.high", "residual.recomputed", "residual.stored", "inputs.drawn",
 }  # fmt: skip
 _ORDER = {"ids.batch", "order.batch"}
 _SPACES = {"spaces.missing", "spaces.damaged", "spaces.format", "spaces.foreign"}
@@ -90,6 +90,10 @@ def make_plan(folder: DataFolder, findings: list[Finding], damaged_specs: list[P
     if folder.manifest.is_dir():
         plan.aside[folder.manifest] = {"manifest.malformed"}
     plan.scalars = any(code.startswith("scalars.") for code in codes)
+    for place, code in ((folder.shards, "record.none"), (folder.runs, "run.missing"),
+                        (folder.previews, "preview.damaged")):  # fmt: skip
+        if _there(place) and not place.is_dir():
+            plan.aside[place] = {code}
     if folder.scalars.is_dir():
         plan.aside[folder.scalars] = {"scalars.damaged"}
     stale = plan.finalise and (folder.path / "packed").is_dir()

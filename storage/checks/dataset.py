@@ -124,7 +124,7 @@ class _Check:
         self._commits()
         if not quick:
             self._shards(recompute, rtol, workers, progress)
-        self._derived(quick)
+        self._derived(quick, recompute is not None)
 
     def _commits(self) -> None:
         """What can be seen without reading a shard."""
@@ -162,7 +162,8 @@ class _Check:
             training = training_ids(self.manifest)
         stated = self.manifest.get("rtol")
         limit = stated if rtol is None and isinstance(stated, int | float) else rtol
-        limits = Limits(limit, boundary_values(self.tree), training)
+        fields = self.tree.get("fields", {})
+        limits = Limits(limit, boundary_values(self.tree), fields, training)
         whole = [record for record in self.records if record.file in self.present]
         job = ShardJob(self.folder.path, limits, recompute if self.tree else None)
         reports = each_shard(job, whole, workers, progress)
@@ -205,12 +206,12 @@ class _Check:
             rule = entry["splits"].get("ood")
             if rule is not None:
                 dataset = Dataset.from_manifest(self.folder, self.manifest)
-                inside = dataset.ids[holds(dataset, rule["where"])]
+                inside = dataset.ids[holds(dataset, rule["where"], stored=False)]
                 if not np.array_equal(np.sort(unpack_ids(rule["ids"])), inside):
                     text = f"{place}split ood is not where {rule['where']}"
                     yield error("manifest.splits", "manifest.json", text)
 
-    def _derived(self, quick: bool) -> None:
+    def _derived(self, quick: bool, full: bool) -> None:
         """Files that can be made again, where what they are made from is sound."""
         with guarded(self.findings, "previews"):
             self.findings.extend(check_pictures(self.folder))
@@ -218,5 +219,5 @@ class _Check:
             return
         with guarded(self.findings, "scalars.h5"):
             dataset = Dataset.from_manifest(self.folder, self.manifest)
-            self.findings.extend(check_scalars(self.folder, dataset, values=not quick))
+            self.findings.extend(check_scalars(self.folder, dataset, not quick, full))
             self.findings.extend(check_packed(dataset, full=not quick))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["check_packed", "check_pictures", "check_scalars"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_END = b"IEND\xaeB`\x82"
 _CURE = "; `rekrylov repair` makes it again"
 
 
-def check_scalars(folder: DataFolder, dataset: Dataset, values: bool) -> Iterator[Finding]:
-    """`scalars.h5` is of these shards, whole, and (if `values`) says what their columns say."""
+def check_scalars(
+    folder: DataFolder, dataset: Dataset, values: bool, moments: bool
+) -> Iterator[Finding]:
+    """`scalars.h5` is of these shards and whole.
+
+    If `values`, it says what their columns say; if `moments`, what their input fields say, too.
+    """
+    from storage.scalars import names as expected
+
     location = folder.scalars.name
     try:
         with opened(folder.scalars) as file:
@@ -37,13 +44,17 @@ def check_scalars(folder: DataFolder, dataset: Dataset, values: bool) -> Iterato
         return
     if not fresh:
         yield warning("scalars.stale", location, f"is of other shards{_CURE}")
-    elif values and (wrong := [n for n in table if not _agrees(dataset, n, table[n])]):
+    elif lacking := sorted(set(expected(dataset)) - set(table)):
+        yield warning("scalars.damaged", location, f"lacks {', '.join(lacking)}{_CURE}")
+    elif values and (wrong := [n for n in table if not _agrees(dataset, n, table[n], moments)]):
         text = f"{', '.join(wrong)}: not those of the shards{_CURE}"
         yield warning("scalars.damaged", location, text)
 
 
-def _agrees(dataset: Dataset, name: str, values: np.ndarray) -> bool:
-    """Whether a column of the table is that of the shards; moments of fields aren't looked at."""
+def _agrees(dataset: Dataset, name: str, values: np.ndarray, moments: bool) -> bool:
+    """Whether a column of the table is that of the shards."""
+    from storage.scalars import description, descriptions
+
     if name == "id":
         return np.array_equal(values, dataset.ids)
     for column in ("samples/order", f"solve/{name}", f"parameters/{name}"):
@@ -51,6 +62,8 @@ def _agrees(dataset: Dataset, name: str, values: np.ndarray) -> bool:
             known = dataset.read(column)
             known = known.reshape(len(known), -1).max(axis=1) if known.size else known
             return np.array_equal(values, known, equal_nan=True)
+    if len(values) == len(dataset) and moments and name in descriptions(dataset):
+        return np.allclose(values, description(dataset, name, stored=False), rtol=1e-9)
     return len(values) == len(dataset)
 
 
@@ -73,5 +86,16 @@ def check_pictures(folder: DataFolder) -> Iterator[Finding]:
         except OSError as problem:
             yield warning("preview.damaged", location, one_line(problem) + _CURE)
             continue
-        if not data.startswith(_PNG) or not data.endswith(_END):
+        if not _is_whole(data):
             yield warning("preview.damaged", location, f"is no whole PNG file{_CURE}")
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether it is a PNG file to the end, and all of its parts have their CRC-32."""
+    place, last = len(_PNG), b""
+    while data.startswith(_PNG) and place + 12 <= len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4])
+        if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return False
+        place, last = end + 4, data[place + 4 : place + 8]
+    return last == b"IEND" and place == len(data)

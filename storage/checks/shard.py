@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from storage import files
 from storage.checks.finding import Finding, damaged, error, guarded, one_line
 from storage.checks.residuals import check_recomputed, check_stored
+from storage.checks.solves import check_solves
 from storage.checks.values import Digests, check_values
 from storage.folder import FORMAT, DataFolder
 from storage.hdf5 import opened
@@ -36,11 +37,13 @@ class Recomputed:
         drift: column → (n) largest deviation of an input from what is drawn for its id, relative
             to its largest value.
         unknown: why inputs couldn't be drawn again, if so.
+        lacking: columns that aren't there, without which nothing can be computed.
     """
 
     residuals: npt.NDArray[np.float64]
     drift: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     unknown: str | None = None
+    lacking: Sequence[str] = ()
 
 
 type Recompute = Callable[[npt.NDArray[np.int64], Arrays, Arrays], Recomputed]
@@ -53,11 +56,13 @@ class Limits:
     Attributes:
         rtol: largest true residual, None if unknown.
         boundary: output field → (constrained dofs, their values).
+        fields: field → its `space`, `units` and `description`.
         training: problem definition ("" for the data set itself) → ids its statistics are of.
     """
 
     rtol: float | None
     boundary: Mapping[str, tuple[Any, Any]]
+    fields: Mapping[str, Mapping[str, Any]]
     training: Mapping[str, npt.NDArray[np.int64]]
 
 
@@ -123,6 +128,7 @@ class ShardJob:
 
     def _content(self, file: h5py.File, record: Record, report: ShardReport, location: str) -> None:
         report.findings += _header(file, record, location)
+        report.findings += _labels(file, self.limits.fields, location)
         report.kinds = _kinds(file)
         report.findings += _rows(file, record, report.kinds, location)
         if any(finding.code == "shard.shape" for finding in report.findings):
@@ -133,6 +139,7 @@ class ShardJob:
             file, ids, boundary, training, report.findings, location
         )
         report.findings += check_stored(file, ids, self.limits.rtol, location)
+        report.findings += check_solves(file, ids, location)
         if self.recompute is not None and not damaged(report.findings):
             with guarded(report.findings, location):
                 self._recomputed(self.recompute, file, report, location)
@@ -145,6 +152,10 @@ class ShardJob:
         inputs |= {name: file[name][()] for name in report.kinds if name.startswith("parameters/")}
         outputs = {n[8:]: file[n][()] for n in report.kinds if n.startswith("outputs/")}
         found = recompute(ids, inputs, outputs)
+        if found.lacking:
+            text = f"lacks {', '.join(found.lacking)}"
+            report.findings.append(error("shard.columns", location, text))
+            return
         report.recomputed = len(ids)
         report.worst = float(np.max(found.residuals, initial=0.0))
         report.findings += check_recomputed(file, found, ids, self.limits.rtol, location)
@@ -166,6 +177,19 @@ def _header(file: h5py.File, record: Record, location: str) -> list[Finding]:
             text = f"{name} is {found}, its record says {value}"
             findings.append(error(code, location, text))
     return findings
+
+
+def _labels(
+    file: h5py.File, fields: Mapping[str, Mapping[str, Any]], location: str
+) -> Iterator[Finding]:
+    """What columns say of their fields is what `spaces.h5` says, where they say it."""
+    for name, field_ in fields.items():
+        column = file.get(f"{field_.get('role')}s/{name}")
+        for key in ("space", "units", "description"):
+            stated = column.attrs.get(key) if column is not None else None
+            if stated is not None and key in field_ and not np.array_equal(stated, field_[key]):
+                text = f"{column.name}: {key} is {stated}, spaces.h5 says {field_[key]}"
+                yield error("shard.header", location, text)
 
 
 def _rows(file: h5py.File, record: Record, kinds: Kinds, location: str) -> list[Finding]:

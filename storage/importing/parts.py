@@ -112,8 +112,8 @@ def _split(text: str) -> tuple[str, str]:
 def _told_by_shapes(source: SourceFile, parts: Sequence[Part]) -> int | None:
     """Axes of space of arrays (N, [C,] X[, Y[, Z]]), as far as the shapes tell."""
     shapes = [source.shapes[part.key] for part in parts]
-    if not shapes:
-        return None
+    if not shapes or any(len(s) > 2 and s[-1] <= _FEW < min(s[1:-1]) for s in shapes):
+        return None  # a short axis behind long ones: channels as well as a flat grid
     least = min(len(shape) for shape in shapes)
     alike = all(len(shape) == least for shape in shapes)
     if alike and least > 2 and all(s[1] <= _FEW < min(s[2:]) for s in shapes):
@@ -132,7 +132,8 @@ def _likely(source: SourceFile, part: Part, dim: int | None) -> str:
             return f"nt{space}"
         if shape[1] <= _FEW:
             return f"nc{space}"
+    example = "nxyc" if shape[-1] <= _FEW else "ncxy"
     raise StorageError(
         f"{source.path}: what are the axes of {part.key} {shape}? Say so with --axes "
-        f"{part.key}=ncxy or the like: n samples, c channels, t time, x, y, z space"
+        f"{part.key}={example} or the like: n samples, c channels, t time, x, y, z space"
     )

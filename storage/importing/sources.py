@@ -62,7 +62,8 @@ def open_source(path: Path) -> Iterator[SourceFile]:
     """
     path = Path(path)
     if not path.is_file():
-        raise StorageError(f"{path}: there is no such file")
+        what = "is a folder; expected a file" if path.is_dir() else "there is no such file"
+        raise StorageError(f"{path}: {what}")
     with ExitStack() as stack:
         with _named(path):
             source = stack.enter_context(_opener(path)(path))
@@ -97,7 +98,8 @@ def _opener(path: Path) -> Any:
         if any(name.endswith("data.pkl") for name in names):
             return _torch
     raise StorageError(
-        f"{path}: is neither HDF5 nor NPZ nor a file of torch.save; convert it to one of them"
+        f"{path}: is neither HDF5 nor NPZ nor a file of torch.save, or is damaged; convert it to "
+        "one of them"
     )
 
 
@@ -132,8 +134,10 @@ def _torch(path: Path) -> Iterator[SourceFile]:
     try:
         read = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # an unpickling error of many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise StorageError(f"{path}: is no plain dictionary of tensors ({reason})") from error
+        raise StorageError(
+            f"{path}: is damaged, or holds more than tensors ({type(error).__name__}), which "
+            "could run code when it is read; save a plain dictionary of tensors"
+        ) from error
     if not isinstance(read, Mapping):
         raise StorageError(
             f"{path}: holds a {type(read).__name__}; expected a dictionary of tensors"

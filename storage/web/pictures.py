@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from PIL import Image
 
-from storage.drawing import arrows, colour_limits, draw, magnitude
 from storage.errors import DamagedFile
 from storage.function import StoredFunction
-from storage.mesh_edges import mesh_edges
-from storage.triangles import Drawing, Plane, drawing, inner_cells, outline
+from storage.pictures.drawing import arrows, colour_limits, draw, magnitude
+from storage.pictures.mesh_edges import mesh_edges
+from storage.pictures.triangles import Drawing, Plane, drawing, inner_cells, outline
 from storage.web.opened import OpenDataset
 from storage.web.themes import EDGES, INK, MAPS
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.triangles import Plane
+from storage.pictures.triangles import Plane
 from storage.web import facts
 from storage.web.opened import NotThere, OpenDataset
 from storage.web.pictures import field_picture, mesh_picture
@@ -133,7 +133,7 @@ def _report_folder(opened: OpenDataset, kind: str, run: str) -> Any:
 
 def thumbnail(opened: OpenDataset) -> bytes:
     """The small picture of the list, drawn where none is stored."""
-    from storage.thumbnail import thumbnail as drawn
+    from storage.pictures.thumbnail import thumbnail as drawn
 
     opened.row(0)
     found = drawn(opened.data)

@@ -10,9 +10,10 @@ from PIL import Image
 
 from pipeline import stages
 from pipeline.spec import parse_spec
-from storage import DataFolder, open_dataset, preview
-from storage.drawing import arrows, colour_limits
-from storage.preview import samples_picture
+from storage import DataFolder, open_dataset
+from storage.pictures import preview
+from storage.pictures.drawing import arrows, colour_limits
+from storage.pictures.preview import samples_picture
 
 LAW = {"law": "lognormal"}
 SQUARE = {"domain": "unit_square", "resolution": 6}
@@ -98,7 +99,7 @@ def test_every_field_is_drawn(name, tmp_path, texts):
 def shown_field(values, n=1):
     """A field of one sample on a square of 2n² triangles, constant in each."""
     from meshes import SpaceName, space_tree
-    from storage.triangles import drawing
+    from storage.pictures.triangles import drawing
     from tests.meshes.space_cases import cube, space
 
     tree = cube("triangle", n)

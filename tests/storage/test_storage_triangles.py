@@ -5,7 +5,7 @@ import pytest
 
 from meshes import SpaceName, space_tree
 from storage import StoredFunction, moved_mesh
-from storage.triangles import drawing, inner_cells, outline
+from storage.pictures.triangles import drawing, inner_cells, outline
 
 # isort: split
 from dolfinx import fem

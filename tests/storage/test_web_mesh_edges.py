@@ -6,8 +6,8 @@ import meshes  # noqa: F401  (it fixes the order of the imports)
 import numpy as np
 import pytest
 
-from storage.mesh_edges import mesh_edges
-from storage.triangles import Plane, drawing
+from storage.pictures.mesh_edges import mesh_edges
+from storage.pictures.triangles import Plane, drawing
 from tests.meshes.space_cases import cube, space
 
 

@@ -15,7 +15,7 @@ from pipeline.operators.validation.pictures import DPI, Row, panel
 from pipeline.operators.validation.report import norm_title
 from pipeline.operators.zoo import TITLES, label
 from storage.files import commit_bytes, commit_json, make_folder
-from storage.triangles import drawing
+from storage.pictures.triangles import drawing
 
 __all__ = ["error_title", "mesh_line", "percent", "write_evaluation"]
 

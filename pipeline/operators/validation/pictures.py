@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from storage.drawing import draw, magnitude
-from storage.triangles import Drawing
+from storage.pictures.drawing import draw, magnitude
+from storage.pictures.triangles import Drawing
 
 if TYPE_CHECKING:
     from pipeline.operators.training.loop import History

@@ -14,7 +14,7 @@ from pipeline.operators.validation.scores import TrainReport
 from pipeline.operators.zoo import TITLES
 from storage import Dataset
 from storage.files import commit_bytes, commit_json
-from storage.triangles import drawing
+from storage.pictures.triangles import drawing
 
 if TYPE_CHECKING:
     from pipeline.operators.config import TrainConfig

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.triangles import EDGES, Plane, middle_plane
+from storage.pictures.triangles import EDGES, Plane, middle_plane
 
 __all__ = ["mesh_edges"]
 

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
-from storage.triangles import Drawing
+from storage.pictures.triangles import Drawing
 
 __all__ = ["arrows", "colour_limits", "draw", "magnitude"]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.dataset import Dataset
-from storage.drawing import colour_limits, draw, magnitude
 from storage.files import commit_bytes, make_folder
 from storage.function import StoredFunction
-from storage.triangles import Drawing, drawing
+from storage.pictures.drawing import colour_limits, draw, magnitude
+from storage.pictures.triangles import Drawing, drawing
 
 __all__ = ["NAME", "commit_thumbnail", "thumbnail"]
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage import Dataset
-from storage.drawing import arrows, colour_limits, draw, magnitude
 from storage.files import commit_bytes, make_folder
-from storage.triangles import Drawing, drawing, inner_cells, outline
+from storage.pictures.drawing import arrows, colour_limits, draw, magnitude
+from storage.pictures.triangles import Drawing, drawing, inner_cells, outline
 
 __all__ = ["samples_picture"]
 

@@ -1,0 +1,1 @@
+"""Pictures of samples: what to draw on, one function in axes, whole previews."""
