@@ -37,8 +37,16 @@ browser: ## Debian's Chromium, for the tests of the web catalogue (as root)
 demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks
 	$(BIN)/rekrylov run examples/darcy.yaml --ranks 2 --root $(ROOT)
 
-test: install ## the test suite
+# Tests that start no MPI run two at a time; two MPI runs on two cores would wait for each other.
+TWO_AT_A_TIME := tests/storage tests/pipeline/operators
+
+test: install ## the test suite, or ARGS of it
+ifdef ARGS
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
+else
+	$(BIN)/python -m pytest -m "not long" $(addprefix --ignore=,$(TWO_AT_A_TIME))
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile $(TWO_AT_A_TIME)
+endif
 
 test-long: install ## the test suite with the full campaigns
 	$(BIN)/python -m pytest --timeout 7200 $(ARGS)

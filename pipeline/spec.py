@@ -309,7 +309,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
     *parents, last = key.split(".")
     node = raw
     for parent in parents:
-        node = node.setdefault(parent, {})
+        if node.get(parent) is None:  # left out, or null
+            node[parent] = {}
+        node = node[parent]
         if not isinstance(node, dict):
             raise SpecError([f"--set {text}: {parent!r} is a value, not a group of keys"])
     node[last] = _load_yaml(value, f"--set {text}")

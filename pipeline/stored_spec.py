@@ -12,6 +12,7 @@ import yaml
 from pipeline.spec import Spec, data_key, parse_spec
 from storage import DataFolder, Finding, read_manifest, read_record
 from storage.checks.finding import error, one_line, warning
+from storage.files import read_bytes
 from storage.spaces import SpaceTree
 
 __all__ = ["StoredSpec", "stored_spec"]
@@ -76,7 +77,7 @@ def _kept(folder: DataFolder) -> Iterator[tuple[Path, Any]]:
     """Plain specs, or what is wrong with them: of the runs, the newest first; the manifest's."""
     for path in sorted(folder.runs.glob("*.yaml"), reverse=True):
         try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            raw = yaml.safe_load(read_bytes(path))
             if not isinstance(raw, dict):
                 raise ValueError(f"holds a {type(raw).__name__}, expected keys with values")
         except Exception as problem:  # whatever YAML makes of a torn file

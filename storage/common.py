@@ -20,7 +20,7 @@ from storage.spaces import SpaceTree, spaces_hash
 if TYPE_CHECKING:
     from storage.loading.packed import PackedCopy
 
-__all__ = ["Common", "Source"]
+__all__ = ["Common", "Source", "digest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +70,7 @@ class Common:
     @property
     def digest(self) -> str:
         """SHA-256 of the list of shards: what derived files say they were made from."""
-        shards = [[shard["file"], shard["sha256"]] for shard in self.manifest["shards"]]
-        text = json.dumps([self.manifest["spaces_hash"], sorted(shards)])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest(self.manifest)
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
@@ -151,3 +149,10 @@ class Common:
         """The tables of one group of `spaces.h5`, read when asked for; empty if it isn't there."""
         tree = self._verified()
         return tree.get(name, {})
+
+
+def digest(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's list of shards, see `Common.digest`."""
+    shards = [[shard["file"], shard["sha256"]] for shard in manifest["shards"]]
+    text = json.dumps([manifest["spaces_hash"], sorted(shards)])
+    return hashlib.sha256(text.encode()).hexdigest()

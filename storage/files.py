@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ import numpy as np
 from storage.errors import DamagedFile, ReadOnly, StorageError, StorageFull
 
 __all__ = [
+    "LARGEST",
     "commit_bytes",
     "commit_json",
     "is_abandoned",
     "leftovers",
     "make_folder",
     "plain",
+    "read_bytes",
     "read_json",
     "remove_file",
     "remove_leftovers",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 18
+LARGEST = 1 << 28
+"""Bytes of a file of texts that is read: ten times what 10⁵ shards take."""
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -100,21 +105,49 @@ def commit_json(path: Path, value: Any, *, replace: bool, indent: int | None = N
     return commit_bytes(path, (_dumps(value, indent) + "\n").encode(), replace=replace)
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file.
+def read_bytes(path: str | os.PathLike[str], most: int = LARGEST) -> bytes:
+    """Read a whole file; nobody waits for a FIFO, or reads a device that never ends.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
 
     Raises:
         FileNotFoundError: there is none.
-        DamagedFile: it can't be read or isn't JSON.
+        DamagedFile: it is no plain file, has more bytes, or can't be read.
     """
     try:
-        with open(path, "rb") as file:
-            return json.loads(file.read())
+        with open(path, "rb", opener=_open_at_once) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise DamagedFile(f"{path}: is no plain file; remove it")
+            if found.st_size > most:
+                raise DamagedFile(f"{path}: is not read, it has {found.st_size} bytes; remove it")
+            return file.read(most)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_json(path: str | os.PathLike[str], most: int = LARGEST) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedFile: it can't be read, is larger, isn't JSON, or is nested without end.
+    """
+    try:
+        return json.loads(read_bytes(path, most))
+    except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: is not valid JSON ({error}); run `rekrylov check`") from error
 
 

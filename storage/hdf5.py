@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +40,8 @@ def opened(path: Path, kind: type[DamagedFile] = DamagedFile) -> Iterator[h5py.F
         DamagedFile: (or `kind`) it is truncated, altered or lacks what is looked for.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # HDF5 would wait for what a FIFO is given
+            raise kind(f"{path}: is no plain file; remove it")
         with h5py.File(path, "r") as file:
             yield file
     except (FileNotFoundError, StorageError):

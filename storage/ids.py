@@ -30,8 +30,12 @@ def pack_ids(ids: npt.ArrayLike) -> list[Any]:
     return packed
 
 
-def unpack_ids(packed: Iterable[Any]) -> IdArray:
+def unpack_ids(packed: Iterable[Any], most: int = _MOST) -> IdArray:
     """Unpack what `pack_ids` made; a plain list of ids is fine.
+
+    Args:
+        packed: the list.
+        most: ids that it may stand for.
 
     Raises:
         ValueError: an item is neither an id nor a pair [first, end), or they are more than any
@@ -41,8 +45,8 @@ def unpack_ids(packed: Iterable[Any]) -> IdArray:
         items = [
             range(*item) if isinstance(item, list) else (operator.index(item),) for item in packed
         ]
-        if sum(map(len, items)) > _MOST:
-            raise ValueError(f"more than {_MOST} ids")
+        if sum(map(len, items)) > most:
+            raise ValueError(f"more than {most} ids")
         return np.fromiter(chain.from_iterable(items), dtype=np.int64)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"ids must be integers or pairs [first, end) ({error})") from error
@@ -58,6 +62,9 @@ def unpack_many(parts: Sequence[list[Any]]) -> tuple[IdArray, IdArray]:
         ids = np.fromiter(chain.from_iterable(parts), dtype=np.int64)
         sizes = [len(part) for part in parts]
     except (TypeError, ValueError):  # some are packed in pairs
-        arrays = [np.empty(0, np.int64), *(unpack_ids(part) for part in parts)]
+        arrays, left = [np.empty(0, np.int64)], _MOST
+        for part in parts:
+            arrays.append(unpack_ids(part, left))
+            left -= len(arrays[-1])
         ids, sizes = np.concatenate(arrays), [len(array) for array in arrays[1:]]
     return ids, np.array(sizes, dtype=np.int64)

@@ -113,15 +113,19 @@ def records_manifest(folder: DataFolder, records: Sequence[Record]) -> dict[str,
     }
 
 
-def read_manifest(folder: DataFolder) -> dict[str, Any]:
+def read_manifest(folder: DataFolder, most: int = files.LARGEST) -> dict[str, Any]:
     """Read and validate `manifest.json`.
+
+    Args:
+        folder: the data set.
+        most: bytes that the file may have.
 
     Raises:
         FileNotFoundError: there is none.
         FormatMismatch: it has another format.
         DamagedFile: it is malformed.
     """
-    manifest = files.read_json(folder.manifest)
+    manifest = files.read_json(folder.manifest, most)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("shards"), list):
         raise DamagedFile(f"{folder.manifest}: is no manifest; run `rekrylov finalise`")
     if manifest.get("format") != FORMAT:

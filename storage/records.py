@@ -15,6 +15,8 @@ from storage.ids import pack_ids, unpack_ids
 
 __all__ = ["Record", "commit_record", "read_record", "read_records"]
 
+_LARGEST = 1 << 26  # bytes
+_MOST = 1 << 22  # samples of a batch: a shard has 32 MiB
 _CURE = "remove it, and `rekrylov solve` makes the batch again"
 
 
@@ -69,7 +71,7 @@ def read_record(path: str | os.PathLike[str]) -> Record:
         DamagedShard: it is malformed, or is not of the batch its name says.
     """
     try:
-        value = files.read_json(path)
+        value = files.read_json(path, _LARGEST)
     except DamagedFile as error:
         raise DamagedShard(f"{path}: is no record ({error.__cause__}); {_CURE}") from error
     if isinstance(value, dict) and value.get("format", FORMAT) != FORMAT:
@@ -78,7 +80,7 @@ def read_record(path: str | os.PathLike[str]) -> Record:
             "use the version that wrote it"
         )
     try:
-        ids = tuple(unpack_ids(value["ids"]).tolist())
+        ids = tuple(unpack_ids(value["ids"], _MOST).tolist())
         record = Record(**(value | {"ids": ids, "failures": tuple(value["failures"])}))
         named = f"{record.segment:04d}-{record.batch:06d}"
         sound = _is_sound(record)
@@ -118,7 +120,8 @@ def read_records(folder: DataFolder, data_key: str | None = None) -> list[Record
 
 def _is_sound(record: Record) -> bool:
     """Types, and the relation of file, ids and checksum."""
-    numbers = (record.segment, record.batch, record.bytes, *record.all_ids)
+    failed = [failure["id"] for failure in record.failures]
+    numbers = (record.segment, record.batch, record.bytes, min(record.ids, default=0), *failed)
     texts = (record.data_key, record.spaces_hash, *(f["reason"] for f in record.failures))
     if not all(type(number) is int and number >= 0 for number in numbers):
         return False

@@ -138,12 +138,19 @@ def _compute(dataset: Dataset) -> Scalars:
         table["order"] = dataset.read("samples/order")
     for name in _SOLVE:
         if f"solve/{name}" in dataset.columns:
-            values = dataset.read(f"solve/{name}")
-            table[name] = values.reshape(len(values), -1).max(axis=1) if values.size else values
+            table[name] = _worst(dataset, f"solve/{name}")
     table |= {name: dataset.read(f"parameters/{name}") for name in parameters(dataset)}
     for field in dataset.inputs:
         table |= _moments(dataset, field)
     return table
+
+
+def _worst(dataset: Dataset, column: str) -> npt.NDArray[Any]:
+    """The largest number of each sample, of the time steps that count: (n)."""
+    values = dataset.read(column)
+    if values.ndim > 1 and "times_mask" in dataset.columns:  # the others may be NaN
+        values = np.where(dataset.read("times_mask"), values, -np.inf)
+    return values.reshape(len(values), -1).max(axis=1) if values.size else values
 
 
 def _rows(dataset: Dataset) -> Iterator[npt.NDArray[np.int64]]:

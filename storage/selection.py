@@ -20,6 +20,7 @@ __all__ = ["describe", "holds", "parse_condition", "parse_ids"]
 
 Array = NDArray[np.float64]
 _CONDITION = re.compile(r"\s*([^\s<>=]+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+_MOST_IDS = 10**7  # of one range: a slip of the finger takes no memory
 _COMPARE: dict[str, Callable[..., NDArray[np.bool_]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -88,10 +89,19 @@ def parse_ids(text: str) -> NDArray[np.int64]:
     Raises:
         BadSelection: it isn't of that form.
     """
-    found: list[int] = []
+    found: list[NDArray[np.int64]] = []
     for part in text.split(","):
-        ends = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if ends is None:
-            raise BadSelection(f"ids {text!r}: expected numbers and ranges, such as 3,5,10-20")
-        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-    return np.unique(np.array(found, dtype=np.int64))
+        ends = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
+        if first > last:
+            raise BadSelection(
+                f"ids {_start(text)!r}: expected numbers and ranges, such as 3,5,10-20"
+            )
+        if last - first >= _MOST_IDS:
+            raise BadSelection(f"ids {_start(text)!r}: {part.strip()} are more than {_MOST_IDS:,}")
+        found.append(np.arange(first, last + 1, dtype=np.int64))
+    return np.unique(np.concatenate(found))
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -121,6 +121,10 @@ def print_show(dataset: Dataset, as_json: bool) -> None:
     print_pairs(row.name, [(name, value) for name, value in rows if value != ""])
 
 
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"  # None: of no sample
+
+
 def print_figures(name: str, found: Mapping[str, Any], as_json: bool) -> None:
     """Print statistics of fields, and percentiles and histograms of scalars."""
     if as_json:
@@ -128,7 +132,7 @@ def print_figures(name: str, found: Mapping[str, Any], as_json: bool) -> None:
     print(f"{name}: {found['samples']} samples, {found['failed']} failed")
     moments = ("mean", "std", "min", "max")
     fields = found["fields"].items()
-    rows = [(field, *(f"{value[key]:.4g}" for key in moments)) for field, value in fields]
+    rows = [(field, *(_shown(value[key]) for key in moments)) for field, value in fields]
     print_table(("field", *moments), rows, "fields, training split")
     keys = ("q05", "q50", "q95", "max")
     scalars = [

@@ -90,13 +90,13 @@ def check(
     if not any(p.exists() for p in (folder.shards, folder.manifest, folder.spaces, folder.runs)):
         existing(folder)
     kept = stored_spec(folder)
-    found, why = (spec, "") if spec is not None else (kept.spec, kept.why)
+    stated, why = (spec, "") if spec is not None else (kept.spec, kept.why)
     findings = list(kept.findings)
-    found_or_imported = found
-    if isinstance(found, ImportedSpec):
+    found = stated
+    if isinstance(stated, ImportedSpec):
         found, why = None, "the samples were imported, without their equations"
-    if full and found is None:
-        text = f"nothing could be computed again: {why}"
+    if stated is None or (full and found is None):
+        text = f"nothing can be computed again: {why}"
         findings.append(warning("spec.unknown", "runs", text))
     recompute = _Recompute(found, folder) if full and found is not None else None
     with progress("check", len(folder.committed()), quiet or quick) as task:
@@ -104,9 +104,9 @@ def check(
             folder.path, quick=quick, recompute=recompute, workers=workers, progress=task
         )
     findings += report.findings
-    if found_or_imported is not None and not quick:
+    if stated is not None and not quick:
         with guarded(findings, folder.manifest.name):
-            findings += _problem(found_or_imported, folder)
+            findings += _problem(stated, folder)
     if recompute is not None and not _has(findings, "spaces."):
         with guarded(findings, "spaces.h5"):
             findings += check_spaces(recompute.spec, folder)

@@ -50,6 +50,8 @@ def _differences(made: Any, stored: Any, path: str) -> list[str]:
         alike = made.shape == stored.shape and _close((made - stored).data, 0.0, _size(made.data))
     elif isinstance(made, np.ndarray) and isinstance(stored, np.ndarray):
         alike = made.shape == stored.shape and _close(made, stored, _size(made))
+    elif isinstance(made, np.ndarray) or isinstance(stored, np.ndarray):
+        alike = False
     else:
         alike = _plain(made) == _plain(stored)
     return [] if alike else [path]

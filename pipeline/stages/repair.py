@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from pipeline.dataset_folder import data_folder, run_stamp, save_run
@@ -95,12 +96,14 @@ def repair(
     options: dict[str, Any] = {"full": full, "workers": workers, "quiet": quiet}
     result = check(None, folder, keep=not dry_run, **options)
     first: list[str] = []
+    last: Plan | None = None
     for round_ in range(_ROUNDS):
         kept = stored_spec(folder)
         plan = make_plan(folder, result.findings, kept.damaged)
         first = first if round_ else list(plan.lines(folder))
-        if plan.empty or dry_run or work.unrepaired:
+        if plan.empty or dry_run or work.unrepaired or plan == last:  # it did not help
             break
+        last = plan
         work.act(plan, kept, result)
         result = check(None, folder, **options)
     aside = str(work.aside.relative_to(folder.path)) if work.aside.exists() else None
@@ -206,8 +209,7 @@ class _Repair:
 
     def _solve(self, spec: Spec, lost: list[int]) -> None:
         before = self.folder.committed()
-        outside = [i for i in lost if i not in spec.ids]
-        for wanted in [spec, *_around(spec, self.folder, outside)]:
+        for wanted in _asked(spec, self.folder, lost):
             if self.ranks == 1:
                 solve(wanted, self.folder.path.parent, quiet=self.quiet)
             else:
@@ -240,21 +242,25 @@ def _ids_of(folder: DataFolder, names: set[str]) -> list[int]:
     ]
 
 
-def _around(spec: Spec, folder: DataFolder, ids: list[int]) -> list[Spec]:
-    """Specs that ask for further ids, and for none that the data set hasn't had.
+def _asked(spec: Spec, folder: DataFolder, lost: list[int]) -> list[Spec]:
+    """Specs that ask for what is not solved of the ids that the data set has had, and no others.
 
-    The last run may have asked for fewer samples than there are, or for one part of merged ones.
+    The last run may have asked for fewer samples than there are, and of merged parts `spec` spans
+    what lies between them, too. Without `order.h5` nothing tells: all that `spec` asks for.
     """
-    known = sorted({int(i) for s in read_order(folder.order) for i in s.ids}) if ids else []
-    found, wanted = [], set(ids)
-    while known:
-        end = 1
-        while end < len(known) and known[end] == known[end - 1] + 1:
-            end += 1
-        run, known = known[:end], known[end:]
-        if wanted & set(run):
-            found.append(spec.model_copy(update={"first": run[0], "samples": len(run)}))
-    return found
+    segments = read_order(folder.order)
+    if not segments:
+        return [spec]
+    known = np.unique(np.concatenate([segment.ids for segment in segments]))
+    inside = (known >= spec.ids.start) & (known < spec.ids.stop)
+    known = known[inside | np.isin(known, lost)]
+    done = [i for record in read_all(folder, []) for i in record.all_ids]
+    runs = np.split(known, np.flatnonzero(np.diff(known) != 1) + 1)
+    return [
+        spec.model_copy(update={"first": int(run[0]), "samples": len(run)})
+        for run in runs
+        if not np.isin(run, done).all()
+    ]
 
 
 def _on_ranks(spec: Spec, folder: DataFolder, ranks: int) -> None:

@@ -30,6 +30,7 @@ __all__ = [
 
 LONGEST = 20_000
 """Characters of a text that are kept."""
+_VERDICT, _SPEC = 1 << 22, 1 << 17  # bytes that are read; YAML takes 20 s a megabyte
 
 
 def beside(folder: DataFolder) -> dict[str, Any]:
@@ -46,8 +47,8 @@ def beside(folder: DataFolder) -> dict[str, Any]:
         stamp = datetime.strptime(first[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         found["created"] = time_of(stamp.timestamp())
     verdict = folder.path / "check.json"
-    if verdict.is_file() and verdict.stat().st_size < 1 << 20 and _is_newer(verdict, folder):
-        value = files.read_json(verdict)
+    if verdict.is_file() and _is_newer(verdict, folder):
+        value = files.read_json(verdict, _VERDICT)
         day = text(value.get("time"))[:10] or time_of(verdict.stat().st_mtime)[:10]
         found["checked"] = f"{'sound' if value['sound'] is True else 'damaged'} {day}"
     return found
@@ -87,10 +88,10 @@ def last_spec(folder: DataFolder) -> dict[str, Any]:
     import yaml
 
     runs = sorted(folder.runs.glob("*.yaml"))
-    if not runs or runs[-1].stat().st_size > 1 << 20:
+    if not runs:
         return {}
     try:
-        return group(yaml.safe_load(runs[-1].read_text(encoding="utf-8")))
+        return group(yaml.safe_load(files.read_bytes(runs[-1], _SPEC).decode()))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DamagedFile(f"{runs[-1]}: is no spec ({reason}); remove it") from error

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,14 +45,21 @@ class Catalogue:
         root: the folder that holds the data sets.
     """
 
-    def __init__(self, root: str | os.PathLike[str], readonly: bool = False) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        readonly: bool = False,
+        read: Callable[[Path], rows.Row] | None = None,
+    ) -> None:
         """Open the index; no folder is read, `refresh` does that.
 
         Args:
             root: where the data sets are.
             readonly: write nothing below the root.
+            read: reads a folder's row in place of `rows.read`; a server lets a process do it.
         """
         self.root = Path(root)
+        self._read = read or (lambda path: rows.read(path))
         self._index = IndexFile(self.root, readonly, lambda: self._refresh(force=True))
 
     @property
@@ -96,7 +103,7 @@ class Catalogue:
         def change(connection: sqlite3.Connection) -> None:
             with schema.writing(connection):  # nobody writes what was read earlier than this
                 if is_data_set(self.root / folder):
-                    rows.put(connection, [rows.read(self.root / folder)])
+                    rows.put(connection, [self._read(self.root / folder)])
                 else:
                     rows.remove(connection, [folder])
 
@@ -180,7 +187,7 @@ class Catalogue:
             new = [n for n in chunk if force or n not in listed]
             if not known and not force:
                 new = [n for n in chunk if state(self.root / n) != listed.get(n)]
-            read = [rows.read(self.root / name) for name in new]
+            read = [self._read(self.root / name) for name in new]
             self._index.run(partial(rows.in_turn, rows.put, read))
             for name in new:
                 (changed if name in listed else added).append(name)

@@ -17,6 +17,7 @@ __all__ = ["FILE", "IndexFile"]
 
 FILE = Path(".catalogue") / "index.sqlite"
 _WAIT = 30.0  # seconds for other writers
+_LARGEST = 1 << 30  # bytes of a file that is taken into memory: 10⁵ rows have a fifth of it
 _BAD = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
 
 
@@ -149,7 +150,7 @@ def _connect(where: str, uri: bool = False) -> sqlite3.Connection:
 def _memory(file: Path | None) -> sqlite3.Connection:
     """An index in memory; it starts with what a file says, if one can be read."""
     for options in ("mode=ro", "immutable=1"):  # without the lock files of a root that is read-only
-        if file is None or not file.is_file():
+        if file is None or not file.is_file() or file.stat().st_size > _LARGEST:
             break
         memory = _connect(":memory:")
         uri = f"{file.absolute().as_uri()}?{options}"
@@ -157,6 +158,7 @@ def _memory(file: Path | None) -> sqlite3.Connection:
             with contextlib.closing(_connect(uri, uri=True)) as source:
                 source.backup(memory)
             schema.create(memory)
+            schema.check_foreign(memory)
             schema.check(memory)
             return memory
         except sqlite3.Error:

@@ -69,7 +69,7 @@ def _runs(folder: DataFolder) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in sorted(folder.runs.glob("*.yaml")):
         try:
-            spec = facts.group(yaml.safe_load(path.read_text(encoding="utf-8")))
+            spec = facts.group(yaml.safe_load(files.read_bytes(path).decode()))
         except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise DamagedFile(f"{path}: is no spec ({reason}); remove it") from error

@@ -191,7 +191,7 @@ def _known(name: str, where: str) -> str:
         return small
     near = difflib.get_close_matches(small, [*COLUMNS, *_NAMES], 1, 0.6)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise QueryError(f"{where}: there is no {name!r}; {hint}There are {', '.join(COLUMNS)}")
+    raise QueryError(f"{where}: there is no {name!r}; {hint}there are {', '.join(COLUMNS)}")
 
 
 def _of(name: str) -> str:

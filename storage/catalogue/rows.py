@@ -29,6 +29,7 @@ __all__ = [
     "rows",
     "set_listed",
     "states",
+    "unread",
     "with_facets",
 ]
 
@@ -52,6 +53,12 @@ class Row:
 def read(path: Path) -> Row:
     """Read a folder's row."""
     return Row(state(path), read_entry(DataFolder(path)))
+
+
+def unread(path: Path, why: str) -> Row:
+    """Return the row of a folder that can't be read at all."""
+    name = path.name
+    return Row(state(path), Entry(Summary(folder=name, name=name, error=why), name))
 
 
 def put(connection: sqlite3.Connection, new: Sequence[Row]) -> None:

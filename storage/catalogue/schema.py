@@ -16,7 +16,7 @@ from dataclasses import fields
 
 from storage.catalogue.summary import Summary
 
-__all__ = ["COLUMNS", "FACETS", "KINDS", "LONG", "check", "create", "writing"]
+__all__ = ["COLUMNS", "FACETS", "KINDS", "LONG", "check", "check_foreign", "create", "writing"]
 
 KINDS = {
     "problem": ("family", "dimension", "geometry", "space"),
@@ -82,6 +82,23 @@ def check(connection: sqlite3.Connection) -> None:
     if found != "ok":
         raise sqlite3.DatabaseError(found)
     connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+
+
+def check_foreign(connection: sqlite3.Connection) -> None:
+    """Raise DatabaseError unless tables and types of values are as `create` and `rows` make them.
+
+    For an index that came with a root: it may have views and triggers, or text for numbers.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        create(fresh)
+        listed = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+        if fresh.execute(listed).fetchall() != connection.execute(listed).fetchall():
+            raise sqlite3.DatabaseError("has other tables")
+    kinds = {"TEXT": "'text'", "INTEGER": "'integer'", "REAL": "'real', 'null'"}
+    wrong = [f"typeof({name}) NOT IN ({kinds[kind]})" for name, kind in COLUMNS.items()]
+    rows = f"SELECT 1 FROM entry JOIN detail USING (id) WHERE {' OR '.join(wrong)} LIMIT 1"
+    if connection.execute(rows).fetchone():
+        raise sqlite3.DatabaseError("has values of other types")
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Container, Iterator
+from itertools import islice
 from pathlib import Path
 
 __all__ = ["data_sets", "is_data_set", "modified", "state"]
 
 _WATCHED = ("", "/manifest.json", "/shards", "/runs", "/training", "/comparison")
+_MOST = 1000  # runs of a kind that are looked at
 _TICK = 50_000_000  # ns; file systems don't tell two changes within a few ms apart
 
 
@@ -70,7 +72,8 @@ def state(path: Path) -> str:
 
 def _names(root: str, kind: str) -> list[str]:
     try:
-        return sorted(os.listdir(f"{root}/{kind}"))
+        with os.scandir(f"{root}/{kind}") as found:
+            return sorted(item.name for item in islice(found, _MOST))
     except OSError:
         return []
 

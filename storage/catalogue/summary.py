@@ -29,8 +29,9 @@ SIZES = {
 }
 """Classes of size, and the bytes that each ends before."""
 
-_LARGEST = 1 << 29  # bytes of a manifest that is read
+_LARGEST = 1 << 26  # bytes of a manifest that is read
 _TROUBLE = (StorageError, OSError, ValueError, TypeError, LookupError, AttributeError)
+_TROUBLE += (RecursionError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def read_entry(folder: DataFolder) -> Entry:
     name = re.sub(r"-[0-9a-f]{10}$", "", folder.path.name)
     blank = Summary(folder=folder.path.name, name=name)
     common: dict[str, Any] = {}
-    with suppress(*_TROUBLE, RecursionError):
+    with suppress(*_TROUBLE):
         common = facts.beside(folder)
     try:
         manifest = _manifest(folder)
@@ -144,7 +145,7 @@ def read_entry(folder: DataFolder) -> Entry:
             found, words = _from_records(folder, blank), ""
         else:
             found, words = _from_manifest(folder, manifest, blank), facts.words(manifest)
-    except (*_TROUBLE, RecursionError) as error:
+    except _TROUBLE as error:
         reason = facts.text(" ".join(str(error).split())) or type(error).__name__
         found, words = replace(blank, status="damaged", error=reason), ""
     found = replace(found, **{k: v for k, v in common.items() if v or not getattr(found, k)})
@@ -158,9 +159,7 @@ def read_entry(folder: DataFolder) -> Entry:
 
 def _manifest(folder: DataFolder) -> dict[str, Any] | None:
     try:
-        if folder.manifest.stat().st_size > _LARGEST:
-            raise DamagedFile(f"{folder.manifest}: is too large for a manifest")
-        return read_manifest(folder)
+        return read_manifest(folder, _LARGEST)
     except FileNotFoundError:
         return None
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from storage.checks.finding import Finding, one_line, warning
+from storage.errors import DamagedFile
+from storage.files import read_bytes
 from storage.folder import DataFolder
 from storage.hdf5 import opened
 
@@ -82,8 +84,8 @@ def check_pictures(folder: DataFolder) -> Iterator[Finding]:
     for path in sorted(folder.previews.glob("*.png")) if folder.previews.is_dir() else []:
         location = f"previews/{path.name}"
         try:
-            data = path.read_bytes()
-        except OSError as problem:
+            data = read_bytes(path)
+        except (OSError, DamagedFile) as problem:
             yield warning("preview.damaged", location, one_line(problem) + _CURE)
             continue
         if not _is_whole(data):

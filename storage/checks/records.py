@@ -7,7 +7,6 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -177,8 +176,3 @@ def _ids(record: Record) -> Ids:
     """Stored and failed ids of a record, with repetitions."""
     failed = [failure["id"] for failure in record.failures]
     return np.array([*record.ids, *failed], dtype=np.int64)
-
-
-def shard_of(folder: DataFolder, record: Record) -> Path:
-    """The file that a record names."""
-    return folder.shards / str(record.file)

@@ -71,19 +71,8 @@ def chosen_fields(dataset: Dataset, options: ExportOptions) -> tuple[list[str], 
 
 
 def is_moving(dataset: Dataset) -> bool:
-    """Whether every sample has a mesh of its own, moved by its displacement.
-
-    Raises:
-        BadSelection: it has, but the problem definition leaves the displacement out.
-    """
-    if DISPLACEMENT in dataset.inputs:
-        return True
-    if DISPLACEMENT in dataset.manifest.get("fields", {}):
-        raise BadSelection(
-            f"definition {dataset.manifest.get('definition')!r}: leaves out {DISPLACEMENT!r}, so "
-            "the meshes are unknown; add it to the definition's inputs"
-        )
-    return False
+    """Whether every sample has a mesh of its own, moved by its displacement."""
+    return DISPLACEMENT in dataset.inputs
 
 
 def parse_resolution(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ for each space, made once. Where two cells meet, a function that jumps has the v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ __all__ = ["Evaluation", "Grid", "regular_grid"]
 type Array = NDArray[np.float64]
 
 _BLOCK = 1 << 15  # points whose basis functions are tabulated at once
+_MOST_POINTS = 1 << 28  # their coordinates alone are gigabytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,8 @@ def regular_grid(dataset: Dataset, resolution: tuple[int, ...] | None = None) ->
             grid that is stored with the spaces.
 
     Raises:
-        BadSelection: the resolution is of another dimension than the mesh, or there is no default.
+        BadSelection: the resolution is of another dimension than the mesh or beyond any memory,
+            or there is no default.
     """
     points = np.asarray(dataset.mesh["points"])
     gdim = points.shape[1]
@@ -71,6 +74,11 @@ def regular_grid(dataset: Dataset, resolution: tuple[int, ...] | None = None) ->
     shape = resolution * gdim if len(resolution) == 1 else resolution
     if len(shape) != gdim:
         raise BadSelection(f"resolution {resolution}: the mesh has {gdim} dimensions")
+    if math.prod(shape) > _MOST_POINTS:
+        raise BadSelection(
+            f"resolution {'x'.join(map(str, shape))}: {math.prod(shape):.1e} points; expected at "
+            f"most {_MOST_POINTS:.1e}"
+        )
     ends = zip(points.min(axis=0), points.max(axis=0), shape, strict=True)
     return Grid(tuple(np.linspace(low, high, n) for low, high, n in ends))
 

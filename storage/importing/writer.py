@@ -30,6 +30,7 @@ FIELDS: tuple[Role, ...] = ("input", "output")
 SPACE = "P1"
 _SHARD = 32 << 20
 _MOST = 256
+_TOO_LARGE = np.float64(1e150)  # squares of larger ones are infinite, and so are statistics
 
 
 def content_key(source: SourceFile, layout: Layout, progress: Progress | None = None) -> str:
@@ -38,7 +39,7 @@ def content_key(source: SourceFile, layout: Layout, progress: Progress | None = 
     The same samples have the same key, whatever file they come from. Reads all of them.
 
     Raises:
-        StorageError: a value isn't finite.
+        StorageError: a value isn't finite, or beyond 1e150.
     """
     digests = {name: hashlib.sha256() for part in layout.parts for name in part.fields}
     for start, columns in _blocks(source, layout):
@@ -121,11 +122,11 @@ def _rows(layout: Layout) -> int:
 
 
 def _check_finite(source: SourceFile, name: str, values: npt.NDArray[Any], start: int) -> None:
-    good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    good = (np.abs(values) < _TOO_LARGE).reshape(len(values), -1).all(axis=1)  # no NaN is
     if not good.all():
         bad = (start + np.flatnonzero(~good)).tolist()
         raise StorageError(
-            f"{source.path}: {name} holds NaN or Inf in sample {bad[0]} "
+            f"{source.path}: {name} holds NaN, Inf or numbers beyond 1e150 in sample {bad[0]} "
             f"({len(bad)} of the samples up to {start + len(values) - 1}); leave it out of the file"
         )
 

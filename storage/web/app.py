@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from storage.catalogue import QueryError
 from storage.errors import StorageError
@@ -90,6 +91,8 @@ def serve(
     say(f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
     config = uvicorn.Config(
         guard,
+        http=_Patient,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -99,6 +102,29 @@ def serve(
         timeout_graceful_shutdown=3,
     )
     _Server(config).run(sockets=[listener])
+
+
+class _Patient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """A connection that ends if nothing is asked for, or an answer not taken, for a while.
+
+    uvicorn alone waits for ever for the rest of a request, and there may be 256 connections.
+    """
+
+    patience = 30.0
+    """Seconds that a request may take to arrive; an answer may take twice as long."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to watch it."""
+        super().connection_made(transport)
+        self.loop.call_later(self.patience, self._look, None)
+
+    def _look(self, before: Any) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or self.cycle is before:
+            self.transport.abort()
+        else:
+            self.loop.call_later(2 * self.patience, self._look, self.cycle)
 
 
 class _Server(uvicorn.Server):

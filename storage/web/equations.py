@@ -140,6 +140,12 @@ def _operation(node: ast.BinOp, depth: int) -> Piece:
     match node.op:
         case ast.Add() | ast.Sub():
             return _sum(node, depth)
+        case ast.Mult() if _is_one(node.left):
+            return _piece(node.right, depth)
+        case ast.Mult() if _is_one(node.right):
+            return _piece(node.left, depth)
+        case ast.Mult() if isinstance(node.left, ast.UnaryOp) and _is_one(node.left.operand):
+            return _signed(ast.UnaryOp(node.left.op, node.right), depth)
         case ast.Mult():
             left, right = _within(node.left, _SIGN, depth), _within(node.right, _PRODUCT, depth)
             strength = _SIGN if left.startswith("<mo>−") else _PRODUCT
@@ -241,6 +247,10 @@ def _within(node: ast.expr, least: int, depth: int) -> str:
 
 def _brackets(inner: str) -> str:
     return f"<mrow><mo>(</mo>{inner}<mo>)</mo></mrow>"
+
+
+def _is_one(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 1 and node.value is not True
 
 
 def _is_number(node: ast.expr) -> bool:

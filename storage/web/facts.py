@@ -18,6 +18,7 @@ __all__ = ["failures", "facts", "sample", "shards"]
 
 _LONG = 20_000
 _PAGE = 50
+_LARGEST = 1e300  # JSON may hold integers that no float can
 _SOLVED = {
     "iterations": "iterations",
     "true_residual": "true residual",
@@ -32,7 +33,7 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
     spec = _dict(manifest.get("spec"))
     failed = _list(manifest.get("failures"))
     return {
-        "name": text(manifest.get("name") or opened.folder.path.name, 200),
+        "unknowns": _unknowns(data),
         "finalised": data.has_manifest,
         "digest": data.digest[:16],
         "data_key": text(manifest.get("data_key"), 64),
@@ -48,7 +49,7 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
         "steps": _steps(data),
         "problem": _problem(_dict(manifest.get("problem"))),
         "splits": _dict(_dict(manifest.get("splits")).get("counts")),
-        "definitions": sorted(map(str, _dict(manifest.get("definitions")))),
+        "definitions": _definitions(_dict(manifest.get("definitions"))),
         "shards": len(manifest["shards"]),
         "bytes": sum(int(s["bytes"] or 0) for s in manifest["shards"]),
         "rtol": _number(manifest.get("rtol")),
@@ -62,6 +63,8 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
         "runs": _runs(opened),
         "training": opened.folders("training"),
         "comparison": opened.folders("comparison"),
+        "titles": _titles(opened, "training", "report.md")
+        | _titles(opened, "comparison", "comparison.md"),
         "check": _check(opened),
     }
 
@@ -156,6 +159,7 @@ def _space(space: Any) -> str:
         return ""
     family = str(space["family"])
     shape = tuple(space.get("value_shape", ()))
+    family = {"N1E": "N1curl", "N2E": "N2curl"}.get(family, family)
     label = family if family == "MINI" else f"{family}{space['degree']}"
     blocked = int(space.get("block_size", 1)) > 1
     return f"{label}, {'×'.join(map(str, shape))} components" if shape and blocked else label
@@ -170,6 +174,12 @@ def _mesh(data: Dataset) -> dict[str, Any]:
         "tdim": int(mesh["tdim"]),
         "moving": "displacement" in data.inputs,
     }
+
+
+def _unknowns(data: Dataset) -> int:
+    """Degrees of freedom of all outputs, of a sample and time step."""
+    shapes = [data.columns[f"outputs/{name}"]["shape"] for name in data.outputs]
+    return sum(int(shape[-1]) for shape in shapes if shape)
 
 
 def _solved(data: Dataset) -> list[tuple[str, str]]:
@@ -209,6 +219,19 @@ def _problem(problem: dict[str, Any]) -> dict[str, Any]:
     return {key: problem[key] for key in known if key in problem and len(_json(problem)) < 400_000}
 
 
+def _definitions(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name, fields and splits of the problem definitions."""
+    found = []
+    for name, entry in [(name, _dict(entry)) for name, entry in list(told.items())[:50]]:
+        splits = _dict(entry.get("splits"))
+        said = {key: [text(f, 100) for f in _list(entry.get(key))] for key in ("inputs", "outputs")}
+        said |= {"name": text(name, 100), "description": text(entry.get("description"), 300)}
+        counts = {text(k, 60): text(v, 20) for k, v in _dict(splits.get("counts")).items()}
+        where = text(_dict(splits.get("ood")).get("where"), 300)
+        found.append(said | {"counts": counts, "where": where})
+    return found
+
+
 def _pilots(strategy: dict[str, Any]) -> list[dict[str, Any]]:
     """What was tried on which shard, and what was picked."""
     found = []
@@ -243,6 +266,19 @@ def _runs(opened: OpenDataset) -> list[str]:
         return []
 
 
+def _titles(opened: OpenDataset, kind: str, name: str) -> dict[str, str]:
+    """Run → first line of its report."""
+    found = {}
+    for run in opened.folders(kind)[:_PAGE]:
+        try:
+            data = opened.bytes_of(opened.folder.path / kind / run / name, 1 << 18)
+        except (NotThere, StorageError):
+            continue
+        line = data.partition(b"\n")[0].decode("utf-8", "replace")
+        found[run] = text(line.lstrip("# ").strip(), 200)
+    return found
+
+
 def _check(opened: OpenDataset) -> dict[str, Any]:
     try:
         return _dict(json.loads(opened.bytes_of(opened.folder.path / "check.json", 1 << 22)))
@@ -273,8 +309,7 @@ def _list(value: Any) -> list[Any]:
 def _number(value: Any) -> float | None:
     if not isinstance(value, int | float) and not hasattr(value, "dtype"):
         return None
-    number = float(value)
-    return number if abs(number) < float("inf") else None
+    return float(value) if abs(value) < _LARGEST else None
 
 
 def _numbers(value: Any) -> dict[str, float]:

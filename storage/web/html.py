@@ -78,6 +78,7 @@ def _environment() -> Environment:
     made.filters |= {
         "count": _count,
         "number": _number,
+        "power": _power,
         "size": _size,
         "duration": _duration,
         "day": _day,
@@ -119,7 +120,7 @@ def _symbol(name: Any) -> Markup:
 
 def _units(text: Any) -> str:
     """m^2/s as m²/s."""
-    return re.sub(r"\^(-?\d+)", _raised, str(text))
+    return re.sub(r"\^(-?\d+)", _raised, str(text)).replace("degC", "°C")
 
 
 def _code(text: Any) -> Markup:
@@ -148,6 +149,14 @@ def _number(value: Any) -> str:
     if isinstance(value, str):
         return value
     return f"{value:.4g}"
+
+
+def _power(value: Any, digits: int = 0) -> str:
+    """1.5e−8: a power of ten without its leading zero, on one line."""
+    if value is None:
+        return "–"
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", "−")  # which no line is broken after
 
 
 def _size(value: Any) -> str:

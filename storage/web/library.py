@@ -9,20 +9,22 @@ import re
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.catalogue import Catalogue, Summary
+from storage.catalogue.rows import Row, unread
 from storage.errors import DamagedFile
 from storage.web.limits import read_small
-from storage.web.pool import Missing, Pool
+from storage.web.pool import Busy, Damaged, Missing, Pool
 
 __all__ = ["Entry", "Library"]
 
 _PAUSE = 5.0  # seconds between looks for changes; longer where looking takes long
 _SHARE = 20  # at least so many times as long as looking took
-_FIRST = 3.0  # seconds that a first request waits for the index
+_FIRST = 8.0  # seconds that a first request waits for the index
 _BYTES = 96 << 20
 _THUMBNAIL = 1 << 20
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -68,7 +70,9 @@ class Library:
 
     def __init__(self, root: Path, workers: int = 2, timeout: float = 20.0) -> None:
         self.root = Path(os.path.realpath(root))
-        self.catalogue = Catalogue(self.root, readonly=True)
+        self.catalogue = Catalogue(self.root, readonly=True, read=self._row)
+        self._reader = Pool(self.root, 1, timeout, draws=False)
+        self._reader.begin()
         self._pool = Pool(self.root, workers, timeout)
         self._cache = _Cache(_BYTES)
         self._ready, self._ended = threading.Event(), threading.Event()
@@ -79,6 +83,7 @@ class Library:
         """End the worker processes."""
         self._ended.set()
         self._pool.close()
+        self._reader.close()
 
     def wait(self) -> bool:
         """Wait a little for the first look at the root; False if it isn't over."""
@@ -126,6 +131,19 @@ class Library:
             self._cache.put(key, found)
         return found
 
+    def _row(self, path: Path) -> Row:
+        """Let a worker read a folder's row: a crafted file can't hurt the server then."""
+        try:
+            found: Row = self._reader.call("index_row", path.name, "")
+        except (Damaged, Missing) as error:
+            return unread(path, str(error))
+        return found
+
+    def _draw(self) -> None:
+        """Start the workers that draw, once they don't hold up the list."""
+        with suppress(Busy):  # it ends
+            self._pool.begin()
+
     def _watch(self) -> None:
         """Bring the index up to date, again and again."""
         while not self._ended.is_set():
@@ -133,8 +151,11 @@ class Library:
             try:
                 self.catalogue.refresh()
             except Exception:  # a root that isn't there now may be later
-                _log.exception("%s: can't be looked through", self.root)
-            self._ready.set()
+                if not self._ended.is_set():
+                    _log.exception("%s: can't be looked through", self.root)
+            if not self._ready.is_set():
+                self._ready.set()
+                self._draw()
             self._ended.wait(max(_PAUSE, _SHARE * (time.monotonic() - start)))
 
 

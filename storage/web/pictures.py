@@ -27,7 +27,7 @@ __all__ = ["field_picture", "mesh_picture"]
 
 _DPI = 100
 _WIDEST, _HIGHEST = 640, 560  # pixels of what is drawn
-_BAR = 44  # pixels of the colour bar below it
+_BAR = 58  # pixels of the colour bar below it, its numbers, and their power of ten
 _MARGIN = 26  # pixels beside it, for the numbers at its ends
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from storage.catalogue.figures import is_logarithmic
 from storage.errors import DamagedFile
 from storage.web.themes import ACCENT, BAND, GRID, INK, WARN
 
@@ -22,12 +23,11 @@ type Array = NDArray[np.float64]
 _BINS = 40
 _POINTS = 1500  # of a series that are drawn one by one; more are drawn as a band
 _STRETCHES = 300
-_DECADES = 2.0  # from which positive values are binned by their logarithm
 _SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "rekrylov", "font.family": "sans-serif"}
 
 
 def histogram(values: NDArray[Any], title: str, theme: str) -> bytes:
-    """Draw how often values come, as SVG; by their logarithm if they span decades.
+    """Draw how often values come, as SVG; by their logarithm where that shows more.
 
     Args:
         values: (n), those that aren't finite left out.
@@ -39,7 +39,7 @@ def histogram(values: NDArray[Any], title: str, theme: str) -> bytes:
     """
     data = _finite(values, title)
     figure, axes = _figure((3.4, 2.2), theme)
-    log = bool((data > 0).all()) and _spread(data) > _DECADES
+    log = is_logarithmic(data)
     axes.hist(data, bins=_edges(data, log), color=ACCENT[theme])  # type: ignore[arg-type]
     if log:
         axes.set_xscale("log")
@@ -69,11 +69,11 @@ def series(
     Raises:
         DamagedFile: none is finite.
     """
-    _finite(values, title)
+    finite = _finite(values, title)
     path = np.argsort(order, kind="stable")
     data = np.asarray(values, dtype=np.float64)[path]
     figure, axes = _figure((6.7, 2.4), theme)
-    if (limit is not None or _spread(data) > _DECADES) and (data > 0).all():
+    if is_logarithmic(finite) or (limit is not None and (finite > 0).all()):
         axes.set_yscale("log")
         _powers(axes.yaxis)
     if len(data) <= _POINTS:
@@ -81,10 +81,12 @@ def series(
         axes.plot(np.arange(len(data)), data, ".", ms=size, color=ACCENT[theme])
     else:
         _band(axes, data, theme)
+    if _whole(finite) and axes.get_yscale() != "log":
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     if limit is not None:
         axes.axhline(limit, color=WARN[theme], lw=1, ls="--")
         axes.annotate(
-            f"rtol {limit:.0e}", (1, limit), xycoords=("axes fraction", "data"), ha="right",
+            f"rtol {_power(limit)}", (1, limit), xycoords=("axes fraction", "data"), ha="right",
             va="bottom", fontsize=9, color=WARN[theme],
         )  # fmt: skip
     axes.set_xlim(-0.01 * len(data), 1.01 * len(data))
@@ -100,12 +102,6 @@ def _band(axes: Axes, data: Array, theme: str) -> None:
     low, median, high = np.array([np.nanquantile(part, [0.0, 0.5, 1.0]) for part in parts]).T
     axes.fill_between(middle, low, high, color=BAND[theme], lw=0)
     axes.plot(middle, median, color=ACCENT[theme], lw=1.2)
-
-
-def _spread(data: Array) -> float:
-    """Decades between the smallest and the largest positive value."""
-    positive = data[np.isfinite(data) & (data > 0)]
-    return float(np.log10(positive.max() / positive.min())) if len(positive) else 0.0
 
 
 def _finite(values: NDArray[Any], title: str) -> Array:
@@ -136,7 +132,12 @@ def _powers(axis: Any) -> None:
     """A few powers of ten, as plain text: Matplotlib's own take most of a plot's time."""
     axis.set_major_locator(LogLocator(numticks=5))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+
+
+def _power(value: float) -> str:
+    """0.01, 100, 1e−8."""
+    return f"{value:g}" if 1e-3 < value < 1e4 else f"1e{round(np.log10(value))}".replace("-", "−")
 
 
 def _numbers() -> ScalarFormatter:

@@ -14,6 +14,7 @@ import queue
 import resource
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -40,25 +41,44 @@ class Busy(Exception):
 
 
 class Pool:
-    """A few worker processes.
+    """A few worker processes, which `begin` starts, or else the first calls.
 
     Args:
         root: below which they read.
         size: number of processes.
         timeout: seconds that a task may take; the process is killed then.
         patience: seconds that a call waits for a free worker.
+        draws: load beforehand what drawing needs; without, "index_row" is done at once.
     """
 
     def __init__(
-        self, root: Path, size: int = 2, timeout: float = 20.0, patience: float = 15.0
+        self,
+        root: Path,
+        size: int = 2,
+        timeout: float = 20.0,
+        patience: float = 15.0,
+        draws: bool = True,
     ) -> None:
         self._root, self._timeout, self._patience = Path(root), timeout, patience
+        self._draws = draws
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         self._all: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
         for _ in range(size):
-            self._idle.put(self._start())
+            self._idle.put(None)
+
+    def begin(self) -> None:
+        """Start the workers that aren't there yet."""
+        idle: list[_Worker | None] = []
+        try:
+            with suppress(queue.Empty):
+                while True:
+                    idle.append(self._idle.get_nowait())
+            idle = [worker or self._start() for worker in idle]
+        finally:
+            for worker in idle:
+                self._idle.put(worker)
 
     def call(self, task: str, *args: Any) -> Any:
         """Run a task of `storage.web.tasks` in a worker.
@@ -100,7 +120,7 @@ class Pool:
     def _start(self) -> _Worker:
         if self._closed:
             raise Busy("the server ends")
-        worker = _Worker(self._root)
+        worker = _Worker(self._root, self._draws)
         with self._lock:
             self._all.add(worker)
         return worker
@@ -116,11 +136,11 @@ class Pool:
 class _Worker:
     """A process and the pipe to it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, draws: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=_serve, args=(other, str(root)), daemon=True, name="rekrylov-web"
+            target=_serve, args=(other, str(root), draws), daemon=True, name="rekrylov-web"
         )
         self.process.start()
         other.close()
@@ -139,14 +159,14 @@ class _Worker:
         return self.pipe.recv()
 
 
-def _serve(pipe: Connection, root: str) -> None:
+def _serve(pipe: Connection, root: str, draws: bool) -> None:
     """The loop of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends it
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from storage.web.opened import Opened
-    from storage.web.tasks import TASKS
 
-    _warm_up()
+    if draws:
+        _warm_up()
     _limit()
     opened = Opened(Path(root))
     pipe.send("ready")
@@ -155,7 +175,7 @@ def _serve(pipe: Connection, root: str) -> None:
             task, args = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(_outcome(TASKS[task], opened, args))
+        pipe.send(_outcome(task, opened, args))
 
 
 def _warm_up() -> None:
@@ -168,13 +188,19 @@ def _warm_up() -> None:
     histogram(np.arange(3.0), "", "light")
 
 
-def _outcome(task: Any, opened: Any, args: tuple[Any, ...]) -> tuple[str, Any]:
+def _outcome(name: str, opened: Any, args: tuple[Any, ...]) -> tuple[str, Any]:
     """What a task gives, or why not."""
     from storage.web.opened import NotThere
 
     folder, version, *rest = args
     try:
-        return "value", task(opened.get(folder, version), *rest)
+        if name == "index_row":  # of a folder as it is, which need not be a data set to open
+            from storage.catalogue.rows import read
+
+            return "value", read(opened.root / folder)
+        from storage.web.tasks import TASKS
+
+        return "value", TASKS[name](opened.get(folder, version), *rest)
     except (NotThere, FileNotFoundError) as error:
         return "missing", _shown(error, opened)
     except StorageError as error:
@@ -182,7 +208,7 @@ def _outcome(task: Any, opened: Any, args: tuple[Any, ...]) -> tuple[str, Any]:
     except MemoryError:
         return "damaged", "it needs more memory than a page may take"
     except Exception as error:  # crafted content fails in ways that nobody has listed
-        logging.getLogger("rekrylov.web").exception("%s of %s", task.__name__, folder)
+        logging.getLogger("rekrylov.web").exception("%s of %s", name, folder)
         return "damaged", f"its content is not understood ({type(error).__name__})"
 
 

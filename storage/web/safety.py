@@ -149,7 +149,7 @@ async def _say(send: Send, status: int, text: str, headers: dict[str, str] | Non
 
 async def _welcome(send: Send, scope: Scope, query: list[tuple[str, str]], token: str) -> None:
     """Put the token into a cookie, and lead to the same address without it."""
-    path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").lstrip("/")
+    path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").lstrip("/\\")
     where = path + (f"?{urlencode(query)}" if query else "")
     cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax"
     await _say(send, 303, "welcome", {"location": where, "set-cookie": cookie})

@@ -108,7 +108,7 @@ def problem(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(weak: Mapping[str, Any]) -> str:
     where = str(weak.get("where", ""))[:200]
-    return "in the domain" if where == "domain" else f"on {where}"
+    return {"domain": "in the domain", "boundary": "on the boundary"}.get(where, f"on {where}")
 
 
 def _condition(condition: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -116,7 +116,7 @@ def _condition(condition: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     field, values = str(condition.get("field", "")), _texts(condition.get("value"))
     where = str(condition.get("where", ""))[:200]
     trace = condition.get("trace")
-    text = f"{where}, {trace} part" if trace else where
+    text = f"{where} (of both sides the {str(trace)[:20]} part alone)" if trace else where
     names = [field] if len(values) == 1 else [f"{field}_{axis}" for axis in "xyz"[: len(values)]]
     return [(text, name, value) for name, value in zip(names, values, strict=False)]
 

@@ -404,6 +404,32 @@ def sample_stored_and_failed(place, sound):
     in_record(place, failures=[{"id": ids[0], "reason": "said so"}])
 
 
+@damage("record.malformed")
+def record_that_names_the_shard_of_another(place, sound):
+    other = json.loads(record_path(place, 0).read_text())
+    in_record(place, **{key: other[key] for key in ("file", "sha256", "bytes")})
+
+
+@damage("record.malformed")
+def record_that_names_no_shard_of_its_batch(place, sound):
+    in_record(place, file="9" * 300 + ".h5")
+
+
+@damage("record.malformed")
+def record_without_spaces(place, sound):
+    in_record(place, spaces_hash=None)
+
+
+@damage("record.malformed")
+def ids_of_a_record_not_whole_numbers(place, sound):
+    in_record(place, ids=[i + 0.5 for i in read_record(record_path(place)).ids])
+
+
+@damage("record.malformed")
+def record_whose_key_is_a_list(place, sound):
+    in_record(place, data_key=[1])
+
+
 # --- batches of others
 
 
@@ -522,6 +548,13 @@ def boundary_forgotten_consistently(place, sound):
     tree = read_spaces(place / "spaces.h5")
     field = tree["fields"]["u"]
     field["constrained"], field["values"] = field["constrained"][:3], field["values"][:3]
+    other_spaces(place, tree)
+
+
+@damage("spaces.tables", kind="lifted", full=True)
+def boundary_values_invented(place, sound):
+    tree = read_spaces(place / "spaces.h5")
+    tree["fields"]["u"]["values"] = np.zeros(len(tree["fields"]["u"]["constrained"]))
     other_spaces(place, tree)
 
 
@@ -721,6 +754,33 @@ def shard_without_ids(place, sound):
     change_values(place, lambda file: file.__delitem__("samples/id"))
 
 
+@damage("shard.header")
+def units_of_a_column_forged(place, sound):
+    change_values(place, lambda file: file["outputs/u"].attrs.__setitem__("units", "furlong"))
+
+
+@damage("solve.values")
+def solve_that_diverged(place, sound):
+    change_values(place, put("solve/reason", 1, -3), consistent)
+
+
+@damage("solve.values")
+def seconds_not_a_number(place, sound):
+    change_values(place, put("solve/seconds", 1, np.nan), consistent)
+
+
+@damage("solve.values")
+def two_samples_at_one_place_of_the_order(place, sound):
+    change_values(place, put("samples/order", slice(None), 7), consistent)
+
+
+@damage("shard.columns", kind="lifted", full=True)
+def parameter_lost_everywhere(place, sound):
+    for batch in range(2):
+        edit_shard(place, lambda file: file.__delitem__("parameters"), batch)
+    consistent(place)
+
+
 # --- order
 
 
@@ -904,6 +964,44 @@ def statistics_lost(place, sound):
     in_manifest(place, lambda m: m.pop("statistics"))
 
 
+@damage("manifest.problem")
+def problem_edited(place, sound):
+    in_manifest(place, lambda manifest: manifest["problem"].update(strong=["u - a"]))
+
+
+@damage("manifest.spec")
+def spec_of_the_manifest_edited(place, sound):
+    in_manifest(place, lambda manifest: manifest["spec"]["problem"].update(source=2.0))
+
+
+@damage("manifest.spec")
+def licence_edited(place, sound):
+    in_manifest(place, lambda manifest: manifest.update(licence="none"))
+
+
+@damage("manifest.spec")
+def definition_invented(place, sound):
+    def edit(manifest):
+        manifest["definitions"]["invented"] = manifest["definitions"]["shifted"]
+
+    in_manifest(place, edit)
+
+
+@damage("manifest.spec")
+def definition_lost(place, sound):
+    in_manifest(place, lambda manifest: manifest.update(definitions={}))
+
+
+@damage("manifest.spec")
+def inputs_of_a_definition_edited(place, sound):
+    in_manifest(place, lambda manifest: manifest["definitions"]["shifted"].update(inputs=[]))
+
+
+@damage("manifest.splits")
+def list_in_place_of_definitions(place, sound):
+    in_manifest(place, lambda manifest: manifest.update(definitions=[1]))
+
+
 # --- what is derived, and what lies about
 
 
@@ -984,3 +1082,34 @@ def codes(result):
 
 
 __all__ = ["DAMAGES", "SPECS", "codes", "sound_sets"]
+
+
+@damage("scalars.damaged")
+def moments_lost_from_the_scalars(place, sound):
+    with h5py.File(place / "scalars.h5", "r+") as file:
+        file.attrs["names"] = [name for name in file.attrs["names"] if "(" not in name]
+
+
+@damage("scalars.damaged", full=True)
+def moments_edited_in_the_scalars(place, sound):
+    with h5py.File(place / "scalars.h5", "r+") as file:
+        column = file[f"{list(file.attrs['names']).index('mean(a)'):04d}"]
+        column[...] = column[()] + 1
+
+
+@damage("preview.damaged")
+def byte_flipped_in_a_picture(place, sound):
+    path = next((place / "previews").glob("*.png"))
+    flip(path, path.stat().st_size // 2)
+
+
+@damage("preview.damaged")
+def file_in_place_of_the_pictures(place, sound):
+    shutil.rmtree(place / "previews")
+    (place / "previews").write_text("none")
+
+
+@damage("record.none")
+def file_in_place_of_the_shards(place, sound):
+    shutil.rmtree(place / "shards")
+    (place / "shards").write_text("none")

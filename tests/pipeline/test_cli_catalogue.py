@@ -139,3 +139,12 @@ def test_delete_asks_and_says_how_to_restore(root):
     text = rekrylov("delete", "--empty-trash", "--root", root, given="y\n")
     assert "copy-0000000000: 16 samples" in text and "1 removed" in text
     assert "the trash is empty" in rekrylov("delete", "--empty-trash", "--root", root)
+
+
+def test_statistics_of_no_training_sample_are_left_blank(capsys):
+    from pipeline.commands.catalogue_printing import print_figures
+
+    nothing = {"mean": 0.0, "std": 0.0, "min": None, "max": None, "count": 0}
+    print_figures("x", {"samples": 1, "failed": 0, "fields": {"a": nothing}, "scalars": {}}, False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.strip()[:2] == "a "]
+    assert line.split() == ["a", "0", "0"]

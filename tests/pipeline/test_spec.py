@@ -140,6 +140,12 @@ def test_a_revision_of_a_part_changes_the_key(monkeypatch):
     assert data_key(spec()) != key
 
 
+def test_overrides_create_groups_where_there_is_null():
+    raw = json.loads(json.dumps(BASE)) | {"train": None}
+    spec = parse_spec(raw, ["train.epochs=3"])
+    assert spec.train is not None and spec.train.epochs == 3
+
+
 def test_overrides_create_groups_and_are_yaml():
     found = parse_spec(json.loads(json.dumps(BASE)), ["solve.strategy.ksp=cg", "rtol=1e-6"])
     assert (found.solve.strategy.ksp, found.rtol) == ("cg", 1e-6)

@@ -441,3 +441,24 @@ def test_many_data_sets_are_not_all_looked_at(root, reads, monkeypatch):
     assert reads == ["copy-0123456789"] and scans
     assert "time-0123456789" in catalogue.refresh().changed
     assert agrees(catalogue, root)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        "UPDATE entry SET name = NULL",
+        "UPDATE entry SET samples = 'many'",
+        "CREATE VIEW more AS SELECT 1",
+        "CREATE TRIGGER t AFTER DELETE ON entry BEGIN DELETE FROM words; END",
+        "ALTER TABLE entry ADD COLUMN more TEXT",
+    ],
+)
+def test_an_index_that_came_with_a_root_is_not_trusted(root, altered):
+    Catalogue(root).refresh()
+    with contextlib.closing(sqlite3.connect(root / ".catalogue" / "index.sqlite")) as file:
+        file.execute(altered)
+        file.commit()
+    catalogue = Catalogue(root, readonly=True)
+    assert catalogue.count() == 0
+    catalogue.refresh()
+    assert agrees(catalogue, root)

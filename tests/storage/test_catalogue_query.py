@@ -176,7 +176,7 @@ def test_a_value_is_found_as_it_is_written(other, value):
     ("query", "says"),
     [
         ("sampels>3", "'samples'"),
-        ("frob=3", "There are folder, name"),
+        ("frob=3", "there are folder, name"),
         ("samples>x", "'x' is no number"),
         ("size>10QB", "unit may be B, kB"),
         ("created>yesterday", "is no date"),

@@ -9,8 +9,7 @@ from l_shapes import make_l_shape
 from synthetic import make_dataset
 
 from meshes import SpaceName, space_tree
-from storage import BadSelection, DataFolder, open_dataset
-from storage.definitions import build_definitions
+from storage import BadSelection, open_dataset
 from storage.exports import FORMATS, ExportOptions
 from storage.exports.grid_samples import GridSamples
 from storage.exports.moments import Moments
@@ -23,8 +22,6 @@ from dolfinx import fem
 
 from tests.meshes.space_cases import CELLS, GDIM, cube, shuffled, space
 
-FLAT = {"description": "", "inputs": ["a"], "outputs": None, "seed": 0, "ood": None}
-FLAT |= {"fractions": {"train": 1.0}}
 AT_65 = ExportOptions(resolution=(65,))
 
 
@@ -155,16 +152,6 @@ def test_a_moving_mesh_is_evaluated_where_it_is(l_shapes):
         assert np.abs(found[inside] - u(samples.grid.points[inside])[:, 0]).max() < 1e-13
         insides.add(inside.tobytes())
     assert len(insides) == 6
-
-
-def test_a_definition_without_the_displacement_is_refused(l_shapes):
-    dataset = l_shapes["displacement"]
-    definitions = build_definitions(dataset, {"flat": FLAT})
-    manifest = dataset.manifest | {"definitions": definitions}
-    view = type(dataset).from_manifest(DataFolder(dataset.path), manifest).define("flat")
-    for name in ("well", "vtkhdf"):
-        with pytest.raises(BadSelection, match="'flat': leaves out 'displacement'"):
-            FORMATS[name](view, dataset.path / "out", ExportOptions(resolution=(9,)))
 
 
 def test_outside_of_the_l_shape(l_shapes):

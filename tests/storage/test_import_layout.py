@@ -86,6 +86,8 @@ WRONG = [
     ({"x": (4, 5), "y": (4, 6)}, {}, "5 along x|6 along x"),
     ({"x": (4, 5), "y": (3, 5)}, {}, "along n"),
     ({"x": (4, 20, 20), "y": (4, 10, 20, 20)}, {}, r"axes of y \(4, 10, 20, 20\).*--axes"),
+    ({"x": (4, 20, 20, 3), "y": (4, 20, 20, 3)}, {}, r"axes of x \(4, 20, 20, 3\).*x=nxyc"),
+    ({"x": (4, 20, 20), "y": (4, 20, 20, 1)}, {}, r"axes of x"),
     ({"x": (4, 5), "y": (4, 5)}, {"axes": ["nxx"]}, "at most once"),
     ({"x": (4, 5), "y": (4, 5)}, {"axes": ["xy"]}, "lacks n"),
     ({"x": (4, 5), "y": (4, 5)}, {"axes": ["ny"]}, "expected each of"),
@@ -198,6 +200,11 @@ def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "o.npz", x=np.array([{"a": 1}], dtype=object), y=np.zeros((2, 3)))
     with open_source(tmp_path / "o.npz") as source:  # an object array would have to be unpickled
         assert list(source.shapes) == ["y"]
+    torch.save({"x": torch.zeros(3), "f": print}, tmp_path / "code.pt")
+    code = pytest.raises(StorageError, match="could run code")
+    with code as error, open_source(tmp_path / "code.pt"):
+        pass
+    assert "\x1b" not in str(error.value)  # nothing of torch's advice
     torch.save([torch.zeros(3)], tmp_path / "list.pt")
     with pytest.raises(StorageError, match="dictionary"), open_source(tmp_path / "list.pt"):
         pass

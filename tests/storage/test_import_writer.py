@@ -86,11 +86,14 @@ def test_the_key_is_that_of_the_content(tmp_path, monkeypatch):
     assert len(others) == 7
 
 
-@pytest.mark.parametrize(("key", "name"), [("inputs/a", "a"), ("outputs/u", "u")])
-def test_a_value_that_is_not_finite_is_refused_with_its_sample(tmp_path, key, name):
+@pytest.mark.parametrize(
+    ("key", "value"), [("inputs/a", np.nan), ("outputs/u", np.inf), ("outputs/u", -1e200)]
+)
+def test_a_value_that_is_not_finite_is_refused_with_its_sample(tmp_path, key, value):
     content = arrays()
-    content[key][13, 1, 2] = np.inf if name == "u" else np.nan
-    with pytest.raises(StorageError, match=rf"{name} holds NaN or Inf in sample 13 "):
+    content[key][13, 1, 2] = value
+    message = rf"{key[-1]} holds NaN, Inf or numbers beyond 1e150 in sample 13 "
+    with pytest.raises(StorageError, match=message):
         imported(write_npz(tmp_path / "f", content), tmp_path / "d")
     assert not (tmp_path / "d").exists()
 

@@ -145,6 +145,22 @@ def test_scalars_are_those_of_the_samples(folder):
     assert stored["std(a)"][4] == pytest.approx(std, rel=1e-12)
 
 
+def test_time_steps_that_do_not_count_have_no_residual(tmp_path, monkeypatch):
+    made = synthetic.make_columns
+
+    def columns(kind, tree, ids):
+        found = made(kind, tree, ids)
+        used = found["times_mask"]
+        steps = np.where(used, 1e-9 * (1 + np.arange(used.shape[1])), np.nan)
+        return found | {"solve/true_residual": steps}
+
+    monkeypatch.setattr(synthetic, "make_columns", columns)
+    ds = open_dataset(synthetic.make_dataset(tmp_path, "time", samples=8))
+    last = ds.read("times_mask").sum(axis=1)
+    assert len(set(last)) > 1
+    np.testing.assert_allclose(ds.scalars["true_residual"], 1e-9 * last)
+
+
 def test_scalars_of_other_shards_are_not_used(folder):
     build(folder)
     right = open_dataset(folder.path).scalars

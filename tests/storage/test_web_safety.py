@@ -158,6 +158,8 @@ def test_elsewhere_a_token_is_needed(root):
         assert server.get("/", headers={"Authorization": f"Basic {token}"})[0] == 401
         status, headers, _ = server.get(f"//evil.example/?token={token}")
         assert headers["location"] == "/evil.example/"
+        status, headers, _ = server.get(f"/\\evil.example/?token={token}")
+        assert headers["location"] == "/evil.example/"
 
 
 def test_what_is_loopback():
