@@ -48,14 +48,14 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
         "solved": _solved(data),
         "steps": _steps(data),
         "problem": _problem(_dict(manifest.get("problem"))),
-        "splits": _dict(_dict(manifest.get("splits")).get("counts")),
+        "splits": _short(_dict(manifest.get("splits")).get("counts")),
         "definitions": _definitions(_dict(manifest.get("definitions"))),
         "shards": len(manifest["shards"]),
         "bytes": sum(int(s["bytes"] or 0) for s in manifest["shards"]),
         "rtol": _number(manifest.get("rtol")),
         "timings": _numbers(manifest.get("timings")),
         "pilots": _pilots(_dict(manifest.get("strategy"))),
-        "provenance": _dict(manifest.get("provenance")),
+        "provenance": _provenance(_dict(manifest.get("provenance"))),
         "licence": text(manifest.get("licence"), 200),
         "citations": _citations(manifest),
         "spec": _yaml(spec),
@@ -120,7 +120,8 @@ def text(value: Any, most: int = _LONG) -> str:
     """A value as text of at most so many characters."""
     if value is None:
         return ""
-    said = value if isinstance(value, str) else _json(value)
+    plain = isinstance(value, str | int | float)  # 0 is said too
+    said = str(value) if plain else _json(value)
     return said if len(said) <= most else said[: most - 1] + "…"
 
 
@@ -219,14 +220,32 @@ def _problem(problem: dict[str, Any]) -> dict[str, Any]:
     return {key: problem[key] for key in known if key in problem and len(_json(problem)) < 400_000}
 
 
+def _provenance(told: dict[str, Any]) -> dict[str, Any]:
+    """Who made it, how, with what: texts, and `versions` as a table of texts."""
+    found: dict[str, Any] = {}
+    for name, value in list(told.items())[:_PAGE]:
+        if isinstance(value, list):
+            value = " ".join(text(item, 2000) for item in value[:200])
+        found[text(name, 60)] = text(value, 4000)
+    return found | ({"versions": _short(told.get("versions"))} if "versions" in told else {})
+
+
+def _short(told: Any) -> dict[str, str]:
+    """The first entries of a table, as texts."""
+    return {text(k, 60): text(v, 60) for k, v in list(_dict(told).items())[:_PAGE]}
+
+
 def _definitions(told: dict[str, Any]) -> list[dict[str, Any]]:
     """Name, fields and splits of the problem definitions."""
     found = []
     for name, entry in [(name, _dict(entry)) for name, entry in list(told.items())[:50]]:
         splits = _dict(entry.get("splits"))
-        said = {key: [text(f, 100) for f in _list(entry.get(key))] for key in ("inputs", "outputs")}
+        said: dict[str, Any] = {
+            key: [text(f, 100) for f in _list(entry.get(key))[:_PAGE]]
+            for key in ("inputs", "outputs")
+        }
         said |= {"name": text(name, 100), "description": text(entry.get("description"), 300)}
-        counts = {text(k, 60): text(v, 20) for k, v in _dict(splits.get("counts")).items()}
+        counts = _short(splits.get("counts"))
         where = text(_dict(splits.get("ood")).get("where"), 300)
         found.append(said | {"counts": counts, "where": where})
     return found

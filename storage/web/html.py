@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from storage.web import equations
 
-__all__ = ["STATIC", "markdown", "render", "static_version"]
+__all__ = ["STATIC", "render", "static_version"]
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -33,28 +33,6 @@ def render(
     """Return a page."""
     text = _environment().get_template(template).render(request=request, **values)
     return HTMLResponse(text, status, dict(headers or {}))
-
-
-def markdown(text: str, pictures: Mapping[str, str]) -> Markup:
-    """Return the HTML of a report; HTML in it is shown as text, and only its own pictures are.
-
-    Args:
-        text: CommonMark with tables.
-        pictures: name of a picture beside the report → its address.
-    """
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(text)
-    for token in tokens:
-        for child in token.children or []:
-            if child.type == "image":
-                known = pictures.get(str(child.attrs.get("src", "")))
-                child.attrs["src"] = known or ""
-                child.attrs["loading"] = "lazy"
-        if token.type in ("heading_open", "heading_close") and token.tag == "h1":
-            token.tag = "h2"  # the page has a first heading already
-    return Markup(parser.renderer.render(tokens, parser.options, {}))
 
 
 @cache

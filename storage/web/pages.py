@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse
+from markupsafe import Markup
 
 from storage.catalogue import FACETS, QueryError
 from storage.web import view
-from storage.web.html import STATIC, markdown, render
+from storage.web.html import STATIC, render
 from storage.web.library import Entry, Library
 from storage.web.pool import Damaged, Missing
 
@@ -149,10 +150,9 @@ def report(request: Request, folder: str, kind: str, run: str) -> HTMLResponse:
     if kind not in ("training", "comparison"):
         raise Missing(f"there is no page {kind[:100]!r}")
     entry = library(request).entry(folder)
-    found = library(request).ask(entry, "report", kind, run)
     base = f"/data/{view.quoted(folder)}/{kind}/{view.quoted(run)}"
-    pictures = {name: f"{base}/{name}?v={entry.version}" for name in found["pictures"]}
-    texts = [markdown(text, pictures) for text in found["texts"]]
+    found = library(request).ask(entry, "report", kind, run, base, entry.version)
+    texts = [Markup(text) for text in found]  # escaped by what made them of Markdown
     return render(request, "report.html", entry=entry, kind=kind, run=run, texts=texts)
 
 

@@ -14,12 +14,13 @@ from storage.web import facts
 from storage.web.opened import NotThere, OpenDataset
 from storage.web.pictures import field_picture, mesh_picture
 from storage.web.plots import histogram, series
+from storage.web.reports import report_html
 
 __all__ = ["TASKS"]
 
 _REPORTS = {"training": ("report.md", "evaluation.md"), "comparison": ("comparison.md",)}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
-_TEXT, _PICTURE = 1 << 20, 8 << 20
+_TEXT, _PICTURE = 1 << 18, 8 << 20
 
 
 def picture(
@@ -101,8 +102,8 @@ def _finite(array: Any) -> Any:
     return array.tolist()
 
 
-def report(opened: OpenDataset, kind: str, run: str) -> dict[str, Any]:
-    """Texts (Markdown) of a training run or comparison, and the pictures beside them."""
+def report(opened: OpenDataset, kind: str, run: str, base: str, version: str) -> list[str]:
+    """Texts of a training run or comparison as HTML; their pictures are at `base`."""
     folder = _report_folder(opened, kind, run)
     texts = []
     for name in _REPORTS[kind]:
@@ -114,7 +115,8 @@ def report(opened: OpenDataset, kind: str, run: str) -> dict[str, Any]:
     if not texts:
         raise NotThere(f"{kind} {run} has no report")
     pictures = sorted(p.name for p in list(folder.iterdir())[:500] if p.suffix == ".png")
-    return {"texts": texts, "pictures": [name for name in pictures if _NAME.fullmatch(name)]}
+    addresses = {name: f"{base}/{name}?v={version}" for name in pictures if _NAME.fullmatch(name)}
+    return [report_html(text, addresses) for text in texts]
 
 
 def report_picture(opened: OpenDataset, kind: str, run: str, name: str) -> bytes:

@@ -182,6 +182,23 @@ def test_workers_are_bounded_and_replaced(tmp_path):
         pool.close()
 
 
+def test_a_report_that_takes_for_ever_is_not_waited_for(tmp_path):
+    folder = make_dataset(tmp_path)
+    report = folder / "training" / "spon-1" / "report.md"
+    report.parent.mkdir(parents=True)
+    report.write_text("[" * 250_000)
+    pool = Pool(tmp_path, size=1, timeout=2.0)
+    try:
+        with pytest.raises(Damaged, match="too long"):
+            pool.call("report", folder.name, "1", "training", "spon-1", "/here", "2")
+        report.write_text("![a](b.png) ![c](d.png) <b>")
+        (report.parent / "b.png").write_bytes(b"")
+        (text,) = pool.call("report", folder.name, "1", "training", "spon-1", "/here", "2")
+        assert 'src="/here/b.png?v=2"' in text and 'src=""' in text and "<b>" not in text
+    finally:
+        pool.close()
+
+
 def test_damage_is_told_without_the_root(tmp_path):
     folder = make_dataset(tmp_path)
     shard = folder / "shards" / "0000-000000.h5"
