@@ -215,6 +215,7 @@ def _read(item: h5py.Group | h5py.Dataset) -> Any:
 
         parts = (values["data"], values["indices"], values["indptr"])
         matrix = csr_matrix(parts, shape=values["shape"])
+        matrix.check_format(full_check=True)  # SciPy ends the process on indices out of range
         matrix.has_canonical_format = True
         return matrix
     return values

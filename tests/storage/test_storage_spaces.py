@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -123,3 +124,20 @@ def test_lazy_tree_names_what_it_has(tmp_path):
     assert tree["mesh/gdim"] == 2 and tree["m"].nnz == 2 and tree["names"] == ("a", "b")
     with pytest.raises(KeyError, match="'nope' is not in"):
         tree["mesh/nope"]
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"), [("indices", 3, 10**6), ("indices", 0, -1), ("indptr", 5, 10**6)]
+)
+def test_a_matrix_with_damaged_indices_is_named(tmp_path, name, place, value):
+    """SciPy reads and writes out of bounds with them; the process would end."""
+    path = tmp_path / "spaces.h5"
+    write_spaces(path, synthetic.make_tree("scalar"))
+    with h5py.File(path, "r+") as file:
+        file[f"spaces/p1/grams/mass/{name}"][place] = value
+    for read in (
+        lambda: read_spaces(path, verify=True),
+        lambda: SpaceTree(path)["spaces"]["p1"]["grams"]["mass"],
+    ):
+        with pytest.raises(DamagedFile, match=r"spaces\.h5"):
+            read()
