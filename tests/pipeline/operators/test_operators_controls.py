@@ -63,11 +63,11 @@ def test_mean(case):
 def test_nearest(case):
     a, u = arrays(case)["train"]
     matrix = case.input_gram("a").toarray()
-    expected = []
-    for x in arrays(case)["test"][0]:
-        d = [(x - y) @ matrix @ (x - y) for y in a]
-        expected.append(u[int(np.argmin(d))])
-    np.testing.assert_allclose(predicted(case, CONTROLS["nearest"](case)), expected, rtol=1e-14)
+    found = predicted(case, CONTROLS["nearest"](case))
+    for x, given in zip(arrays(case)["test"][0], found, strict=True):
+        d = np.array([(x - y) @ matrix @ (x - y) for y in a])
+        nearest = u[d <= d.min() * (1 + 1e-12)]  # two-phase inputs can be equally far
+        assert min(np.abs(given - one).max() for one in nearest) <= 1e-14
 
 
 def test_pod_ridge(case):

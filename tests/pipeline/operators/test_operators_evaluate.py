@@ -18,7 +18,7 @@ from pipeline.operators.validation.defects import measure
 from pipeline.operators.validation.evaluate import evaluate, open_operator
 from pipeline.operators.validation.evaluation_report import write_evaluation
 from pipeline.stages.mesh_error import mesh_error
-from storage import open_dataset
+from storage import BadSelection, open_dataset
 from storage.files import read_json
 from storage.scalars import descriptions
 from storage.selection import describe, holds, parse_ids
@@ -202,7 +202,7 @@ def test_samples_are_chosen_by_condition_split_and_ids(darcy_set, trained):
     ],
 )
 def test_what_chooses_no_samples_says_so(darcy_set, trained, asked, said):
-    with pytest.raises(TrainingError, match=said):
+    with pytest.raises((TrainingError, BadSelection), match=said):
         evaluate(trained.folder, darcy_set, **asked)
 
 
