@@ -48,7 +48,7 @@ def test_damage_is_found_and_named(sound, tmp_path, name):
 
 
 def test_the_page_lists_them_all():
-    page = (Path(__file__).parents[2] / "docs/check.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/check.md").read_text()
     rows = {
         code: cells for code, cells in re.findall(r"\| (`[a-z.]+`(?: \(full\))?) \| (.*) \|", page)
     }

@@ -9,7 +9,7 @@ from runs import folder_of
 from storage import build_manifest, open_dataset, read_records
 
 torch = pytest.importorskip("torch")
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SETS = {
     "poisson-l-shape": ("mesh.resolution=6",),  # a third of the grid is outside
     "heat": ("mesh.resolution=6",),  # time

@@ -15,7 +15,7 @@ from pipeline.spec import load_spec
 from pipeline.stages import finalise, order, sample, solve
 from storage import DataFolder
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def rekrylov(*arguments, code=0, given=""):
