@@ -50,7 +50,10 @@ class Sampler:
             law: Any = q.value
             if isinstance(law, FileSamples) and (rows := law.rows()) < spec.ids.stop:
                 raise SpecError(
-                    [f"samples: got ids below {spec.ids.stop}; {law.path} has {rows} samples"]
+                    [
+                        f"samples: got ids below {spec.ids.stop}; {law.path} has {rows}, "
+                        "ask for at most that"
+                    ]
                 )
             where = _where(spaces, symbol) if is_field_law(law) else None
             self._samplers[column] = law.at(where) if where is not None else law.sampler()

@@ -202,7 +202,7 @@ def test_gcr_helps_where_refinement_stalls(monkeypatch):
     from solvers.block import refinement
 
     rng = RNG(1)
-    pairs = [(conditioned(60, 1e7, rng), rng.standard_normal(60)) for _ in range(LANES)]
+    pairs = [(conditioned(60, 3e7, rng), rng.standard_normal(60)) for _ in range(LANES)]
     _, _, rho = solved(pairs, DIRECT, 1e-8)
     monkeypatch.setattr(refinement, "DIRECTIONS", 0)
     _, _, without = solved(pairs, DIRECT, 1e-8)
