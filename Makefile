@@ -37,8 +37,8 @@ browser: ## Debian's Chromium, for the tests of the web catalogue (as root)
 demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks
 	$(BIN)/rekrylov run examples/darcy.yaml --ranks 2 --root $(ROOT)
 
-# Tests that start no MPI (one does) run two at a time; MPI runs on two cores would wait for each other.
-TWO_AT_A_TIME := tests/storage tests/pipeline/operators tests/pipeline/datasets
+# Tests that start no MPI (a few do) run two at a time; MPI runs on two cores would wait for each other.
+TWO_AT_A_TIME := tests/storage tests/pipeline/operators tests/pipeline/datasets tests/pipeline/families
 
 test: install ## the test suite, or ARGS of it
 ifdef ARGS

@@ -132,7 +132,10 @@ def test_neuraloperators_trainer_takes_them(made, workers):
     torch.manual_seed(0)
     ds = made("poisson-l-shape")
     train = ds.pairs(normalised=True, mask=True)
-    loader = torch.utils.data.DataLoader(train, batch_size=4, shuffle=True, num_workers=workers)
+    kept = {"multiprocessing_context": "spawn", "persistent_workers": True} if workers else {}
+    loader = torch.utils.data.DataLoader(  # spawned: this process may run MPI
+        train, batch_size=4, shuffle=True, num_workers=workers, **kept
+    )
     model = FNO(
         n_modes=(4, 4),
         in_channels=train.in_channels,
