@@ -60,11 +60,12 @@ def _definition(
     if ood is not None:
         inside = holds(dataset, ood)
         splits["ood"] = {"where": ood, "ids": pack_ids(dataset.ids[inside])}
-    splits["counts"] = {split: len(ids) for split, ids in divided(dataset.ids, splits).items()}
+    members = divided(dataset.ids, splits)
+    splits["counts"] = {split: len(ids) for split, ids in members.items()}
     entry = {"description": description, "inputs": list(given), "outputs": list(asked)}
     train = next(iter(fractions))
-    fitted = dataset.select(divided(dataset.ids, splits)[train])
-    statistics = {"split": train} | field_statistics(fitted, [*given, *asked])
+    statistics = {"split": train}
+    statistics |= field_statistics(dataset.select(members[train]), [*given, *asked])
     return entry | {"splits": splits, "statistics": statistics}
 
 

@@ -81,9 +81,9 @@ def finalise(target: Target, root: Root = "data", set_: Set = None) -> int:
 
     check_serial_stage("finalise")
     spec, folder = dataset_folder.resolve(target, root, set_ or [])
-    if set_ and folder.shards.is_dir():
-        dataset_folder.save_run(folder, spec, dataset_folder.run_stamp())
     found = stages.finalise(spec, folder)
+    if set_:  # once it is known to fit the data
+        dataset_folder.save_run(folder, spec, dataset_folder.run_stamp())
     output.print_summary(found)
     return ExitCode.INCOMPLETE if found["failed"] else ExitCode.OK
 

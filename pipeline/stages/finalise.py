@@ -93,10 +93,11 @@ def summary(folder: DataFolder) -> dict[str, Any]:
         "bytes": sum(shard["bytes"] or 0 for shard in manifest["shards"]),
         "seconds": manifest["timings"],
     }
-    if len(dataset) and "solve/iterations" in dataset.columns:  # imported samples have none
-        iterations = dataset.column("solve/iterations")
+    scalars = dataset.scalars
+    if len(dataset) and "iterations" in scalars:  # imported samples have none
+        iterations = scalars["iterations"]
         found["iterations"] = {"mean": float(np.mean(iterations)), "max": int(np.max(iterations))}
-        found["worst_true_residual"] = float(np.max(dataset.column("solve/true_residual")))
+        found["worst_true_residual"] = float(np.max(scalars["true_residual"]))
     return found
 
 
