@@ -26,12 +26,10 @@ from storage.pictures.thumbnail import commit_thumbnail
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "storage"))
 from synthetic import make_dataset, make_tree  # noqa: E402
-from web_server import running  # noqa: E402
+from web_server import FLAGS, running  # noqa: E402
 
 FAMILIES = ("darcy", "heat", "stokes", "elasticity", "helmholtz", "poisson")
 KEY = "0123456789"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def many_sets(root, count):

@@ -15,6 +15,11 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
+from storage.pictures.drawing import MAPS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "storage"))
+from web_server import FLAGS, running  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 SETS = {
     "heat": 24,
@@ -34,7 +39,6 @@ SHOTS = {  # picture → data set, query of its page, size of the window, theme,
     "phone": ("darcy", "row=7", (380, 860), "light", None),
     "dark": ("navier-stokes", "row=3", (1180, 1000), "dark", None),
 }
-BROWSER = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 
 
 def make(root: Path) -> None:
@@ -49,7 +53,7 @@ def make(root: Path) -> None:
 def few_colours(data: bytes) -> Image.Image:
     """The picture with a palette of the colour maps and the page's own colours: it is small."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    maps = [colormaps[name](np.linspace(0, 1, 84))[:, :3] for name in ("viridis", "magma")]
+    maps = [colormaps[name](np.linspace(0, 1, 84))[:, :3] for name in MAPS.values()]
     known = np.concatenate(maps) * 255
     pixels = np.asarray(image).reshape(-1, 3)[::7].astype(int)
     far = np.abs(pixels[:, None] - known[None].astype(int)).sum(axis=2).min(axis=1) > 30
@@ -65,8 +69,7 @@ def shoot(address: str, root: Path, out: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        chromium = play.chromium
-        browser = chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER.split())
+        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         for shot, (name, query, (width, height), theme, top) in SHOTS.items():
             path = ""
             if name is not None:
@@ -97,14 +100,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = arguments.root or Path(place)
         make(root)
-        command = [sys.executable, "-m", "pipeline.cli", "serve", "--root", str(root), "--port"]
-        server = subprocess.Popen([*command, "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            shoot(server.stdout.readline().strip(), root, arguments.out)
-        finally:
-            server.terminate()
-            server.wait(30)
+        with running(root) as server:
+            shoot(server.address, root, arguments.out)
 
 
 if __name__ == "__main__":

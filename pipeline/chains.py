@@ -1,5 +1,6 @@
 """Which batches are left, and which MPI group solves which."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from storage import (
     spaces_hash,
 )
 
-__all__ = ["Batch", "is_whole", "missing_batches", "split_chains"]
+__all__ = ["Batch", "Part", "all_batches", "is_whole", "missing_batches", "split_chains"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +38,64 @@ class Batch:
     start: int
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of several contiguous chains of all batches, solved or not: a job of its own.
+
+    Attributes:
+        number: Which one, from 1.
+        count: How many there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Return the part that "K/N" names.
+
+        Raises:
+            ValueError: It isn't 1 ≤ K ≤ N.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise ValueError(f"got {text!r}; expected K/N with 1 <= K <= N, for example 3/10")
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, batches: "list[Batch]") -> "list[Batch]":
+        """Return this part of all batches of a data set."""
+        return split_chains(batches, self.count)[self.number - 1]
+
+
+def all_batches(folder: DataFolder) -> list[Batch]:
+    """Return every batch of a data set, solved or not, in the order of the paths."""
+    return [batch for segment in read_order(folder.order) for batch in _batches(segment)]
+
+
 def missing_batches(
-    folder: DataFolder, ids: range, data_key: str, retry_failed: bool = False
+    folder: DataFolder,
+    ids: range,
+    data_key: str,
+    retry_failed: bool = False,
+    part: Part | None = None,
 ) -> list[Batch]:
     """Return the batches without a committed shard, in the order of the paths.
 
-    Batches without any of `ids` are left out. A record whose shard file is gone or
-    has another size is not a commit any more: it is discarded and its batch solved again. So is
-    a batch with failed samples, if `retry_failed` asks for it.
+    Batches without any of `ids`, and those outside of `part`, are left out. A record whose shard
+    file is gone or has another size is not a commit any more: it is discarded and its batch solved
+    again. So is a batch with failed samples, if `retry_failed` asks for it.
 
     Raises:
         RevisionMismatch: A batch was solved on other spaces than those in `spaces.h5`.
         DamagedFile: A batch holds other samples than `order.h5` says.
     """
     records = read_records(folder, data_key)
-    missing = {(b.segment, b.index): b for s in read_order(folder.order) for b in _batches(s)}
+    batches = all_batches(folder)
+    mine = {(b.segment, b.index) for b in (batches if part is None else part.of(batches))}
+    missing = {(b.segment, b.index): b for b in batches}
     spaces = spaces_hash(folder.spaces)
     for record in records:
         if not is_whole(folder, record) or (retry_failed and record.failures):
@@ -69,7 +113,7 @@ def missing_batches(
                 f"{name}: was made with spaces {record.spaces_hash[:10]}, {folder.spaces.name} "
                 f"is {spaces[:10]}; restore the one that belongs to the shards"
             )
-    return [batch for batch in missing.values() if _any(batch.ids, ids)]
+    return [b for key, b in missing.items() if key in mine and _any(b.ids, ids)]
 
 
 def _any(found: NDArray[np.int64], ids: range) -> bool:

@@ -22,7 +22,7 @@ from storage import (
 from storage.files import commit_bytes
 from storage.spaces import SpaceTree
 
-__all__ = ["data_folder", "existing", "resolve", "run_stamp", "save_run"]
+__all__ = ["data_folder", "existing", "resolve", "run_stamp", "save_run", "with_own_family"]
 
 
 def data_folder(spec: Spec, root: str | Path) -> DataFolder:
@@ -99,6 +99,13 @@ def _family_copy(folder: DataFolder) -> Path:
     return folder.runs / "family.py"
 
 
+def with_own_family(raw: Any, folder: DataFolder) -> Any:
+    """Return a plain spec whose family, if it is the user's, is the copy that is kept."""
+    if isinstance(raw, dict) and raw.get("family_file") and _family_copy(folder).exists():
+        return raw | {"family_file": str(_family_copy(folder).resolve())}
+    return raw
+
+
 def resolve(
     target: str | Path, root: str | Path, overrides: list[str] | tuple[str, ...] = ()
 ) -> tuple[Spec, DataFolder]:
@@ -126,10 +133,7 @@ def _last_run(folder: DataFolder) -> Any:
     runs = sorted(folder.runs.glob("*.yaml"))
     if runs:
         try:
-            raw = yaml.safe_load(runs[-1].read_text(encoding="utf-8"))
-            if isinstance(raw, dict) and raw.get("family_file") and _family_copy(folder).exists():
-                raw["family_file"] = str(_family_copy(folder).resolve())
-            return raw
+            return with_own_family(yaml.safe_load(runs[-1].read_text(encoding="utf-8")), folder)
         except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise DamagedFile(f"{runs[-1]}: is no spec ({reason}); remove it") from error

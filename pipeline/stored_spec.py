@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.dataset_folder import with_own_family
 from pipeline.spec import Spec, data_key, parse_spec
 from storage import DataFolder, Finding, read_manifest, read_record
 from storage.checks.finding import error, one_line, warning
@@ -83,21 +84,13 @@ def _kept(folder: DataFolder) -> Iterator[tuple[Path, Any]]:
         except Exception as problem:  # whatever YAML makes of a torn file
             yield path, problem
             continue
-        yield path, _with_family(raw, folder)
+        yield path, with_own_family(raw, folder)
     try:
         manifest = read_manifest(folder)
     except Exception:  # the check names it
         return
     if "spec" in manifest:
-        yield folder.manifest, _with_family(manifest["spec"], folder)
-
-
-def _with_family(raw: Any, folder: DataFolder) -> Any:
-    """A family from the user's file is read from the copy that the data set keeps."""
-    copy = folder.runs / "family.py"
-    if isinstance(raw, dict) and raw.get("family_file") and copy.exists():
-        return raw | {"family_file": str(copy.resolve())}
-    return raw
+        yield folder.manifest, with_own_family(manifest["spec"], folder)
 
 
 def _key(folder: DataFolder) -> str | None:

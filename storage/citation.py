@@ -8,115 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from storage.errors import BadSelection
 from storage.ids import unpack_ids
+from storage.references import DOLFINX, GCRODR, PETSC, SKR, SPON, Reference
 
-__all__ = ["FORMS", "SPDX", "Reference", "authors", "cite", "methods", "title"]
+__all__ = ["FORMS", "SPDX", "authors", "cite", "methods", "title"]
 
 FORMS = ("bibtex", "apa", "cff")
 SPDX: tuple[str, ...] = ("CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0")
 SPDX += ("CC-BY-NC-SA-4.0", "CC-BY-ND-4.0", "CC-BY-NC-ND-4.0", "ODbL-1.0", "ODC-By-1.0", "PDDL-1.0")
 SPDX += ("CDLA-Permissive-2.0", "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause")
 """Licences of data by their SPDX names; others are told as text."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A publication.
-
-    Attributes:
-        key: of BibTeX.
-        kind: of BibTeX: "article", "inproceedings", "misc".
-        authors: "Family, Given" each.
-        title: without a period.
-        year: of publication.
-        where: journal, volume and pages, or proceedings.
-        doi: without the address; "" if there is none.
-        arxiv: its number; "" if there is none.
-    """
-
-    key: str
-    kind: str
-    authors: tuple[str, ...]
-    title: str
-    year: int
-    where: str
-    doi: str = ""
-    arxiv: str = ""
-
-
-SKR = Reference(
-    "skr",
-    "inproceedings",
-    (
-        "Wang, Hong",
-        "Hao, Zhongkai",
-        "Wang, Jie",
-        "Geng, Zijie",
-        "Wang, Zhen",
-        "Li, Bin",
-        "Wu, Feng",
-    ),
-    "Accelerating Data Generation for Neural Operators via Krylov Subspace Recycling",
-    2024,
-    "International Conference on Learning Representations (ICLR)",
-    arxiv="2401.09516",
-)
-GCRODR = Reference(
-    "gcrodr",
-    "article",
-    (
-        "Parks, Michael L.",
-        "de Sturler, Eric",
-        "Mackey, Greg",
-        "Johnson, Duane D.",
-        "Maiti, Spandan",
-    ),
-    "Recycling Krylov Subspaces for Sequences of Linear Systems",
-    2006,
-    "SIAM Journal on Scientific Computing 28(5), 1651-1674",
-    doi="10.1137/040607277",
-)
-DOLFINX = Reference(
-    "dolfinx",
-    "misc",
-    (
-        "Baratta, Igor A.",
-        "Dean, Joseph P.",
-        "Dokken, Jørgen S.",
-        "Habera, Michal",
-        "Hale, Jack S.",
-        "Richardson, Chris N.",
-        "Rognes, Marie E.",
-        "Scroggs, Matthew W.",
-        "Sime, Nathan",
-        "Wells, Garth N.",
-    ),
-    "DOLFINx: The next generation FEniCS problem solving environment",
-    2023,
-    "Zenodo",
-    doi="10.5281/zenodo.10447666",
-)
-PETSC = Reference(
-    "petsc",
-    "inproceedings",
-    ("Balay, Satish", "Gropp, William D.", "McInnes, Lois Curfman", "Smith, Barry F."),
-    "Efficient Management of Parallelism in Object Oriented Numerical Software Libraries",
-    1997,
-    "Modern Software Tools in Scientific Computing, Birkhäuser, 163-202",
-)
-SPON = Reference(
-    "spon",
-    "misc",
-    ("Bouziani, Nacime", "Boullé, Nicolas"),
-    "Structure-Preserving Operator Learning",
-    2024,
-    "arXiv",
-    arxiv="2410.01065",
-)
 
 
 def cite(

@@ -193,8 +193,8 @@ def remove_leftovers(folder: Path) -> list[Path]:
     """
     removed = []
     for path in leftovers(folder):
-        if is_abandoned(path):
-            with contextlib.suppress(FileNotFoundError), translated(path):
+        if is_abandoned(path) and not path.is_dir():  # a folder is for its maker to remove
+            with translated(path), contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
                 removed.append(path)
     return removed
@@ -305,7 +305,7 @@ def translated(path: Path) -> Iterator[None]:
                 f"{path}: cannot be written ({error.strerror}); "
                 "make the folder writable or choose another root"
             ) from error
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _dumps(value: Any, indent: int | None) -> str:

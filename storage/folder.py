@@ -9,7 +9,7 @@ from pathlib import Path
 
 from storage import files
 
-__all__ = ["FORMAT", "DataFolder"]
+__all__ = ["FORMAT", "DataFolder", "batch_of"]
 
 FORMAT = 1
 _RECORD = re.compile(r"(\d{4,})-(\d{6,})\.json")
@@ -76,9 +76,13 @@ class DataFolder:
         """The record of a batch, which commits it."""
         return self.shards / f"{segment:04d}-{batch:06d}.json"
 
-    def shard_files(self, stem: str) -> list[Path]:
-        """Shards of the batch `<segment>-<batch>` that are there, whoever wrote them."""
-        found = [self.shards / f"{stem}.h5", *sorted(self.shards.glob(f"{stem}-*.h5"))]
+    def batch_files(self, stem: str) -> list[Path]:
+        """Files of the batch `<segment>-<batch>` that are there, whoever wrote them.
+
+        The record first: without it the batch isn't committed.
+        """
+        found = [self.shards / f"{stem}.json", self.shards / f"{stem}.h5"]
+        found += sorted(self.shards.glob(f"{stem}-*.h5"))
         return [path for path in found if os.path.lexists(path)]
 
     def create(self) -> None:
@@ -96,3 +100,8 @@ class DataFolder:
             return set()
         found = filter(None, map(_RECORD.fullmatch, names))
         return {(int(match[1]), int(match[2])) for match in found}
+
+
+def batch_of(name: str | Path) -> str:
+    """Return `<segment>-<batch>` of the name of a record or a shard."""
+    return "-".join(Path(name).stem.split("-")[:2])

@@ -16,7 +16,7 @@ from storage.records import Record, read_records
 from storage.spaces import SpaceTree
 from storage.splits import DEFAULT_FRACTIONS, RULE, split_ids
 
-__all__ = ["RULE", "build_manifest", "read_manifest", "records_manifest"]
+__all__ = ["RULE", "build_manifest", "field_texts", "read_manifest", "records_manifest"]
 
 
 def build_manifest(
@@ -96,7 +96,7 @@ def records_manifest(folder: DataFolder, records: Sequence[Record]) -> dict[str,
         "data_key": records[0].data_key,
         "spaces_hash": records[0].spaces_hash,
         "samples": sum(len(record.ids) for record in stored),
-        "fields": _fields(folder),
+        "fields": field_texts(SpaceTree(folder.spaces)),
         "columns": _columns(folder, stored[0]) if stored else {},  # else every sample failed
         "failures": [failure for record in records for failure in record.failures],
         "shards": [
@@ -155,12 +155,11 @@ def _validate(manifest: dict[str, Any]) -> None:
             raise ValueError(f"shard {shard['file']!r} is not described as it should be")
 
 
-def _fields(folder: DataFolder) -> dict[str, Any]:
-    """Role, space, units and description of every field, from `spaces.h5`."""
-    tree = SpaceTree(folder.spaces)
-    fields = tree.get("fields", {})
+def field_texts(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return role, space, units and description of every field, from the tree of `spaces.h5`."""
     texts = ("role", "space", "units", "description")
-    return {name: {key: fields[name].get(key, "") for key in texts} for name in fields}
+    fields = tree.get("fields", {})
+    return {name: {key: field.get(key, "") for key in texts} for name, field in fields.items()}
 
 
 def _columns(folder: DataFolder, record: Record) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rows", "is_single", "read_rows", "row_index"]
+__all__ = ["Rows", "blocks", "is_single", "read_rows", "row_index"]
 
 type Rows = int | slice | npt.ArrayLike
 
@@ -35,6 +35,12 @@ def row_index(rows: Rows, n: int) -> npt.NDArray[np.int64]:
     if wrong.any():
         raise IndexError(f"sample {index[wrong][0]} of {n}")
     return index % max(1, n)
+
+
+def blocks(count: int, size: int, most: int) -> Iterator[slice]:
+    """Cut `count` rows of `size` bytes into consecutive slices of at most `most` bytes."""
+    step = max(1, most // max(1, size))
+    return (slice(at, min(at + step, count)) for at in range(0, count, step))
 
 
 def read_rows(

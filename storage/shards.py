@@ -108,9 +108,7 @@ def write_shard(
 
 def discard_shard(folder: DataFolder, segment: int, batch: int) -> None:
     """Take back a commit, record first, so that the batch is solved again (for repairs)."""
-    record = folder.record(segment, batch)
-    files.remove_file(record)
-    for path in folder.shard_files(record.stem):
+    for path in folder.batch_files(folder.record(segment, batch).stem):
         files.remove_file(path)
 
 

@@ -18,7 +18,16 @@ import numpy.typing as npt
 from storage.errors import FormatMismatch, StorageError
 from storage.ids import IdArray, unpack_ids
 
-__all__ = ["DEFAULT_FRACTIONS", "OOD", "RULE", "divided", "members_of", "split_ids", "split_values"]
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "OOD",
+    "RULE",
+    "divided",
+    "members_of",
+    "split_ids",
+    "split_names",
+    "split_values",
+]
 
 RULE = "splitmix64"
 OOD = "ood"
@@ -75,6 +84,14 @@ def divided(ids: npt.ArrayLike, rule: Mapping[str, Any]) -> dict[str, IdArray]:
     outside = np.isin(array, unpack_ids(rule[OOD]["ids"]))
     members = split_ids(array[~outside], rule["seed"], rule["fractions"])
     return members | {OOD: np.sort(array[outside])}
+
+
+def split_names(ids: IdArray, rule: Mapping[str, Any]) -> npt.NDArray[np.object_]:
+    """Return the name of the split that each id is in: (n), the empty text for none."""
+    names = np.full(len(ids), "", dtype=object)
+    for name, members in divided(ids, rule).items():
+        names[np.isin(ids, members)] = name
+    return names
 
 
 def members_of(

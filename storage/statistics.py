@@ -41,14 +41,20 @@ class Moments:
             return
         chunk = np.asarray(values, dtype=np.float64).ravel()
         mean = float(chunk.mean())
-        total, shift = self.count + chunk.size, mean - self.mean
         deviations = chunk - mean
-        self.squares += float(deviations @ deviations)
-        self.squares += shift * shift * self.count * chunk.size / total
-        self.mean += shift * chunk.size / total
+        squares, low, high = float(deviations @ deviations), float(chunk.min()), float(chunk.max())
+        self.merge(Moments(chunk.size, mean, squares, low, high))
+
+    def merge(self, part: Moments) -> None:
+        """Merge the moments of further values."""
+        if not part.count:
+            return
+        total, shift = self.count + part.count, part.mean - self.mean
+        self.squares += part.squares
+        self.squares += shift * shift * self.count * part.count / total
+        self.mean += shift * part.count / total
         self.count = total
-        self.low = min(self.low, float(chunk.min()))
-        self.high = max(self.high, float(chunk.max()))
+        self.low, self.high = min(self.low, part.low), max(self.high, part.high)
 
     def as_dict(self) -> dict[str, float | int]:
         """`mean`, `std` (population), `min`, `max` and `count`."""

@@ -1,6 +1,5 @@
 """Keeping data sets sound: `check`, `repair`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ import typer
 
 from pipeline import dataset_folder
 from pipeline.commands.options import Json, Root, Set, Target
+from pipeline.commands.printing import print_json
 from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_serial_stage
 from pipeline.spec import Spec, data_key, load_spec
@@ -61,11 +61,12 @@ def repair(
 
     check_serial_stage("repair")
     _, folder = _place(target, root, set_ or [])
-    options: dict[str, Any] = {"full": full, "ranks": ranks, "workers": workers}
     quiet = not sys.stderr.isatty()
-    result = repair_folder(folder, dry_run=dry_run, quiet=quiet, **options)
+    result = repair_folder(
+        folder, full=full, ranks=ranks, workers=workers, dry_run=dry_run, quiet=quiet
+    )
     if as_json:
-        print(json.dumps(result.as_dict(), indent=2))
+        print_json(result.as_dict())
     else:
         _print_repair(result, dry_run)
         _print_check(folder, result.check, False)
@@ -101,8 +102,7 @@ def _place(target: str, root: str, overrides: list[str]) -> tuple[Spec | None, D
 def _print_check(folder: DataFolder, result: Any, as_json: bool) -> None:
     """Print findings and the recomputed residuals."""
     if as_json:
-        print(json.dumps(result.as_dict(), indent=2))
-        return
+        return print_json(result.as_dict())
     for finding in result.findings:
         print(f"{finding.severity}: {finding.code} {finding.location}: {finding.message}")
     if result.worst_residual is not None:

@@ -1,7 +1,7 @@
 """Finding data sets and looking at them: `list`, `search`, `show`, `diff`, `delete` and more."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_serial_stage
 from storage import DataFolder, Dataset, StorageError, open_dataset
 
-__all__ = ["app", "find_data_set"]
+__all__ = ["DataSet", "app", "find_data_set"]
 
 app = typer.Typer()
 
@@ -251,7 +251,7 @@ def index(root: Root = "data", as_json: Json = False) -> int:
     return ExitCode.OK
 
 
-def _finalised(target: str, root: str, set_: list[str] | None) -> Any:
+def _finalised(target: str, root: str, set_: list[str] | None) -> Dataset:
     folder = find_data_set(target, root, set_)
     dataset = open_dataset(folder.path)
     if not dataset.has_manifest:

@@ -1,6 +1,5 @@
 """What the commands of the catalogue print: tables for people, JSON for machines."""
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.commands.printing import print_json, print_pairs
 from storage import DataFolder, Dataset
 from storage.catalogue import Catalogue, Changes, Summary, summarise
 
@@ -22,27 +22,13 @@ __all__ = [
     "print_index",
     "print_list",
     "print_show",
+    "print_table",
     "print_trash",
     "shown_bytes",
 ]
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _COLUMNS = ("data set", "family", "samples", "size", "status", "updated")
-
-
-def print_json(value: Any) -> None:
-    """Print plain data as JSON."""
-    print(json.dumps(value, indent=2, default=str))
-
-
-def print_pairs(title: str, rows: Sequence[tuple[str, Any]]) -> None:
-    """Print names with their values. Nothing in a value is markup."""
-    table = Table(title=Text(title), show_header=False, title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(name), Text(str(value)))
-    Console().print(table)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:

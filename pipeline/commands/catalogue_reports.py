@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.commands.catalogue_printing import print_json, print_pairs, print_table
+from pipeline.commands.catalogue_printing import print_table
+from pipeline.commands.printing import print_json, print_pairs
 
 __all__ = ["print_diff", "print_lineage"]
 

@@ -1,13 +1,13 @@
 """To other formats: `export`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline import dataset_folder
-from pipeline.commands.options import Json, Root, Set, Target
+from pipeline.commands.catalogue import DataSet, find_data_set
+from pipeline.commands.options import Json, Root, Set
+from pipeline.commands.printing import print_json
 from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_serial_stage
 from pipeline.progress import progress
@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    target: Target,
+    target: DataSet,
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="See docs/exports.md.")],
     out: Annotated[Path, typer.Option(help="The file or folder to make.")],
     root: Root = "data",
@@ -53,7 +53,8 @@ def export(
         raise typer.BadParameter(f"--to {to}: expected one of {', '.join(FORMATS)}")
     if outside not in ("0", "nan"):
         raise typer.BadParameter(f"--outside {outside}: expected 0 or nan")
-    dataset = _chosen(_opened(target, root, set_ or []), definition, split, ids)
+    whole = open_dataset(find_data_set(target, root, set_).path)
+    dataset = _chosen(whole, definition, split, ids)
     with progress("export", len(dataset), quiet=as_json) as task:
         options = ExportOptions(
             fields=None if fields is None else tuple(name.strip() for name in fields.split(",")),
@@ -66,17 +67,6 @@ def export(
         written = FORMATS[to](dataset, out, options)
     _print(to, dataset, out, written, as_json)
     return ExitCode.OK
-
-
-def _opened(target: str, root: str, set_: list[str]) -> Dataset:
-    """The data set of a folder (of whatever revision), or of a spec."""
-    if Path(target).is_dir():
-        try:
-            return open_dataset(target)
-        except FileNotFoundError as error:
-            raise typer.BadParameter(str(error)) from error
-    _, folder = dataset_folder.resolve(target, root, set_)
-    return open_dataset(folder.path)
 
 
 def _chosen(
@@ -96,6 +86,6 @@ def _print(to: str, dataset: Dataset, out: Path, written: list[Path], as_json: b
     size = sum(path.stat().st_size for path in written)
     if as_json:
         found: dict[str, Any] = {"format": to, "samples": len(dataset), "bytes": size}
-        return print(json.dumps(found | {"files": [str(path) for path in written]}, indent=2))
+        return print_json(found | {"files": [str(path) for path in written]})
     many = "1 file" if len(written) == 1 else f"{len(written)} files"
     print(f"{out}: {len(dataset)} samples as {to}, {many}, {size / 2**20:.1f} MiB")

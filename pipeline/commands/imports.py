@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.commands.options import Json, Root
+from pipeline.commands.printing import print_json
 from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_serial_stage
 
@@ -74,12 +75,9 @@ def _numbers(text: str) -> list[float]:
 
 
 def _print(spec: Any, found: dict[str, Any], as_json: bool) -> None:
-    import json
-
     origin = spec.imported
     if as_json:
-        print(json.dumps(found | {"imported": origin.model_dump(mode="json")}, indent=2))
-        return
+        return print_json(found | {"imported": origin.model_dump(mode="json")})
     box = " × ".join(
         f"{n} on [{a:g}, {b:g}]"
         for n, a, b in zip(origin.points, origin.low, origin.high, strict=True)

@@ -1,16 +1,20 @@
 """What the command line prints: tables for people, JSON for machines."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 __all__ = [
     "print_comparison",
     "print_evaluation",
     "print_families",
+    "print_json",
+    "print_pairs",
     "print_prediction",
     "print_report",
     "print_run",
@@ -19,23 +23,25 @@ __all__ = [
 ]
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print plain data as JSON."""
     print(json.dumps(value, indent=2, default=str))
 
 
-def _print_rows(title: str, rows: list[tuple[str, Any]]) -> None:
-    table = Table(title=title, show_header=False, title_justify="left")
+def print_pairs(title: str, rows: Sequence[tuple[str, Any]]) -> None:
+    """Print names with their values. Nothing in a value is markup."""
+    table = Table(title=Text(title), show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, str(value))
+        table.add_row(Text(name), Text(str(value)))
     Console().print(table)
 
 
 def print_status(status: Any, as_json: bool = False) -> None:
     """Print the counts of a data set."""
     if as_json:
-        return _print_json(status.as_dict())
+        return print_json(status.as_dict())
     print(
         f"{status.folder}: {status.stored} of {status.samples} samples stored in "
         f"{status.shards} shards, {status.failed} failed, {status.missing} missing"
@@ -46,12 +52,12 @@ def print_status(status: Any, as_json: bool = False) -> None:
 
 def print_families(found: dict[str, str]) -> None:
     """Print the families and what they solve."""
-    _print_rows("families", list(found.items()))
+    print_pairs("families", list(found.items()))
 
 
 def print_summary(found: dict[str, Any]) -> None:
     """Print the summary of a finalised data set."""
-    _print_rows(found["name"], _summary_rows(found))
+    print_pairs(found["name"], _summary_rows(found))
 
 
 def _summary_rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -77,12 +83,12 @@ def print_run(found: dict[str, Any]) -> None:
     rows = [*_summary_rows(found), ("time per stage", times)]
     if found["report"] is not None:
         rows += _report_rows(found["report"])
-    _print_rows(found["name"], rows)
+    print_pairs(found["name"], rows)
 
 
 def print_report(report: Any) -> None:
     """Print the test errors of a trained operator and its controls."""
-    _print_rows("training", _report_rows(report))
+    print_pairs("training", _report_rows(report))
 
 
 def _report_rows(report: Any) -> list[tuple[str, Any]]:
@@ -99,14 +105,14 @@ def _report_rows(report: Any) -> list[tuple[str, Any]]:
 def print_prediction(found: dict[str, Any], as_json: bool) -> None:
     """Print what was predicted, and how it compares with the solver."""
     if as_json:
-        return _print_json(found)
+        return print_json(found)
     times = ", ".join(f"{name} {value:.3f} s" for name, value in found["seconds"].items())
     rows: list[tuple[str, Any]] = [("samples", found["samples"]), ("time", times)]
     if "errors" in found:
         shown = ", ".join(f"{name} {value:.3%}" for name, value in found["errors"].items())
         rows.append(("mean relative error", shown))
     rows += [("file", file) for file in found["files"]]
-    _print_rows("prediction", rows + _rival_rows(found.get("against_solver")))
+    print_pairs("prediction", rows + _rival_rows(found.get("against_solver")))
 
 
 def _rival_rows(found: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -132,7 +138,7 @@ def _rival_rows(found: dict[str, Any] | None) -> list[tuple[str, Any]]:
 def print_evaluation(folder: Path, found: dict[str, Any], as_json: bool = False) -> None:
     """Print what an evaluation found."""
     if as_json:
-        return _print_json(found | {"folder": str(folder)})
+        return print_json(found | {"folder": str(folder)})
     samples = found["samples"]
     seen = f", {samples['seen']} of them trained on" if samples["seen"] else ""
     rows = [("samples", f"{samples['count']} of {samples['which']}{seen}")]
@@ -144,13 +150,13 @@ def print_evaluation(folder: Path, found: dict[str, Any], as_json: bool = False)
     times = ", ".join(f"{ms:.3g} ms (batch {b})" for b, ms in found["milliseconds"].items())
     rows += [("worst samples, L2", worst), ("time per sample", times)]
     rows.append(("parameters", f"{found['parameters']:,}"))
-    _print_rows(found["operator"], [*rows, ("report", str(folder / "evaluation.md"))])
+    print_pairs(found["operator"], [*rows, ("report", str(folder / "evaluation.md"))])
 
 
 def print_comparison(folder: Path, found: dict[str, Any], as_json: bool = False) -> None:
     """Print the table of a comparison."""
     if as_json:
-        return _print_json(found | {"folder": str(folder)})
+        return print_json(found | {"folder": str(folder)})
     table = Table(title=f"test errors on {Path(found['data_set']).name}", title_justify="left")
     for column in ("", "L2", "graph norm", "parameters", "s/epoch", "ms (batch 1)"):
         table.add_column(column, overflow="fold")

@@ -56,19 +56,31 @@ def order(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
 
 @app.command()
 def solve(
-    spec: SpecPath, root: Root = "data", set_: Set = None, retry_failed: Retry = False
+    spec: SpecPath,
+    root: Root = "data",
+    set_: Set = None,
+    retry_failed: Retry = False,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Only the K-th of N parts of the data set, from 1/N."),
+    ] = None,
 ) -> int:
     """Solve what is not solved yet; runs alone or under mpirun."""
     from pipeline import stages
+    from pipeline.chains import Part
     from pipeline.collective import on_root
     from pipeline.stages.solve import world
 
+    try:
+        mine = None if part is None else Part.parse(part)
+    except ValueError as error:
+        raise typer.BadParameter(f"--part: {error}") from None
     comm = world()
     check_launcher(comm.size)
     parsed = on_root(comm, lambda: load_spec(spec, set_ or []))
-    stages.solve(parsed, root, comm, retry_failed=retry_failed)
+    stages.solve(parsed, root, comm, retry_failed=retry_failed, part=mine)
     folder = dataset_folder.data_folder(parsed, root)
-    status = on_root(comm, lambda: stages.status(parsed, folder))
+    status = on_root(comm, lambda: stages.status(parsed, folder, mine))
     if comm.rank == 0:
         output.print_status(status)
     return ExitCode.INCOMPLETE if status.failed or status.missing else ExitCode.OK

@@ -7,6 +7,8 @@ import typer
 import yaml
 from pydantic import ValidationError
 
+from pipeline.commands.options import Json
+from pipeline.commands.printing import print_pairs
 from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_launcher
 from pipeline.spec import StrategySpec
@@ -33,7 +35,7 @@ def solve_systems(
     sort: Annotated[
         str, typer.Option(help="auto, or none for the order of the names, or as order.sort.")
     ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Solve your own matrices and right-hand sides; runs alone or under mpirun."""
     from pipeline.collective import on_root
@@ -86,9 +88,6 @@ def _mapping(text: str) -> dict[str, Any]:
 
 def _show(report: dict[str, Any]) -> None:
     """Print the counts as a table, then a line for each system that failed."""
-    from rich.console import Console
-    from rich.table import Table
-
     counts = f"{report['solved']} solved, {report['kept']} kept, {report['failed']} failed"
     order = report["sort"]
     rows = [
@@ -101,12 +100,7 @@ def _show(report: dict[str, Any]) -> None:
     ]
     if report["worst_true_residual"] is not None:
         rows.append(("worst true residual", f"{report['worst_true_residual']:.2e}"))
-    table = Table(title=report["folder"], show_header=False, title_justify="left")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, str(value))
-    Console().print(table)
+    print_pairs(report["folder"], rows)
     errors = [f"{row['name']}: {row['error']}" for row in report["rows"] if row["error"]]
     for line in errors[:_SHOWN]:
         print(f"failed: {line}")

@@ -1,6 +1,5 @@
 """Stage `check`: is the data set what it says it is?"""
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from pipeline.statement import statement
 from pipeline.stored_spec import stored_spec
 from storage import DataFolder, Finding, StorageError, read_manifest, read_spaces
 from storage.catalogue import note
-from storage.checks import Recomputed, examine
+from storage.checks import CheckReport, Recomputed, examine
 from storage.checks.finding import guarded, one_line, warning
 from storage.files import commit_json, plain
 
@@ -30,28 +29,15 @@ __all__ = ["CheckResult", "check"]
 type Columns = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class CheckResult:
-    """Outcome of a check.
+@dataclass
+class CheckResult(CheckReport):
+    """Outcome of a check of files, and of what the spec says of them.
 
     Attributes:
         level: "quick", "normal" or "full".
-        findings: What was found; errors make the data set damaged.
-        shards: Shards that were read.
-        recomputed: Samples whose true residual was recomputed.
-        worst_residual: The largest of those, None if there was none.
     """
 
-    level: str
-    findings: list[Finding]
-    shards: int = 0
-    recomputed: int = 0
-    worst_residual: float | None = None
-
-    @property
-    def sound(self) -> bool:
-        """Whether there was no error."""
-        return not any(finding.severity == "error" for finding in self.findings)
+    level: str = "normal"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -111,7 +97,7 @@ def check(
         with guarded(findings, "spaces.h5"):
             findings += check_spaces(recompute.spec, folder)
     level = "full" if full else "quick" if quick else "normal"
-    result = CheckResult(level, findings, report.shards, report.recomputed, report.worst_residual)
+    result = CheckResult(**vars(report) | {"findings": findings, "level": level})
     if keep and not quick:
         _keep(folder, result)
     return result
@@ -124,7 +110,7 @@ def _problem(spec: Spec | ImportedSpec, folder: DataFolder) -> list[Finding]:
     except (StorageError, OSError):  # found already
         return []
     made = spec.statement() if isinstance(spec, ImportedSpec) else statement(spec)
-    if stated == json.loads(json.dumps(plain(made))):
+    if stated == plain(made):
         return []
     text = "problem is not as this version states that of the spec; run `rekrylov finalise`"
     return [warning("manifest.problem", folder.manifest.name, text)]
@@ -171,29 +157,26 @@ class _Recompute:
             self._spec = parse_spec(dict(self._raw), base=Path("/"))
         return self._spec
 
-    def __call__(self, ids: NDArray[np.int64], inputs: Columns, outputs: Columns) -> Recomputed:
+    def __call__(self, ids: NDArray[np.int64], columns: Columns) -> Recomputed:
         """Return what the samples of a shard should be."""
         if self._discretisation is None:
             self._prepare()
         there: Any = self._discretisation
-        if lacking := self._lacking(ids, inputs, outputs):
+        if lacking := self._lacking(ids, columns):
             return Recomputed(np.zeros(len(ids)), lacking=lacking)
-        residuals = [
-            there.residuals(_columns(inputs, row), _row(outputs, row)) for row in range(len(ids))
-        ]
+        residuals = [there.residuals(*_sample(columns, row)) for row in range(len(ids))]
         array = np.array(residuals, dtype=np.float64)
         return Recomputed(
             array if self.spec.problem.times() else array.reshape(len(ids)),
-            self._drift(ids, inputs),
+            self._drift(ids, columns),
             self._unknown,
         )
 
-    def _lacking(self, ids: NDArray[np.int64], inputs: Columns, outputs: Columns) -> list[str]:
+    def _lacking(self, ids: NDArray[np.int64], columns: Columns) -> list[str]:
         """Columns that a shard should have and hasn't."""
         drawn = self._sampler.inputs(int(ids[0])) if self._sampler is not None else {}
-        there = {name if "/" in name else f"inputs/{name}" for name in inputs}
-        asked = {name for name, field in self._fields.items() if field["role"] == "output"}
-        return sorted((set(drawn) - there) | {f"outputs/{name}" for name in asked - set(outputs)})
+        asked = {f"outputs/{n}" for n, field in self._fields.items() if field["role"] == "output"}
+        return sorted((set(drawn) | asked) - set(columns))
 
     def _prepare(self) -> None:
         import meshes  # noqa: F401, I001 - loads h5py, DOLFINx and MPI in the order they need
@@ -207,26 +190,25 @@ class _Recompute:
         except Exception as problem:  # a file of samples that isn't here any more
             self._unknown = one_line(problem)
 
-    def _drift(self, ids: NDArray[np.int64], inputs: Columns) -> Columns:
+    def _drift(self, ids: NDArray[np.int64], columns: Columns) -> Columns:
         """How far stored inputs are from what is drawn, relative to their size."""
         if self._sampler is None:
             return {}
         drift: dict[str, list[float]] = {}
         for row, i in enumerate(ids):
-            for column, drawn in self._sampler.inputs(int(i)).items():
-                name = column.removeprefix("inputs/")
-                apart = np.abs(np.asarray(drawn, dtype=np.float64) - inputs[name][row])
+            for name, drawn in self._sampler.inputs(int(i)).items():
+                apart = np.abs(np.asarray(drawn, dtype=np.float64) - columns[name][row])
                 size = float(np.max(np.abs(drawn), initial=0.0)) or 1.0
                 drift.setdefault(name, []).append(float(np.max(apart, initial=0.0)) / size)
         return {name: np.array(values) for name, values in drift.items()}
 
 
-def _row(outputs: Columns, row: int) -> dict[str, Any]:
-    return {name: values[row].astype(np.float64) for name, values in outputs.items()}
-
-
-def _columns(inputs: Columns, row: int) -> dict[str, Any]:
-    return {
-        name if "/" in name else f"inputs/{name}": values[row].astype(np.float64)
-        for name, values in inputs.items()
-    }
+def _sample(columns: Columns, row: int) -> tuple[Columns, Columns]:
+    """Inputs and parameters of one sample by column, and its outputs by field."""
+    given: Columns = {}
+    found: Columns = {}
+    for column, values in columns.items():
+        role, _, name = column.partition("/")
+        part, key = (found, name) if role == "outputs" else (given, column)
+        part[key] = values[row].astype(np.float64)
+    return given, found

@@ -30,6 +30,7 @@ from storage import (
 )
 from storage.checks.records import read_all
 from storage.files import commit_json, make_folder
+from storage.folder import batch_of
 
 __all__ = ["RepairResult", "repair"]
 
@@ -195,7 +196,7 @@ class _Repair:
 
     def _set_aside(self, plan: Plan, result: CheckResult) -> list[int]:
         """Move damaged files away; returns the ids that `order.h5` says they held."""
-        stems = {path.name for path in plan.aside if path.parent == self.folder.shards}
+        stems = {batch_of(path) for path in plan.aside if path.parent == self.folder.shards}
         lost = _ids_of(self.folder, stems)
         for path in plan.aside:  # records first: what has no record is no commit
             target = self.aside / path.relative_to(self.folder.path)
@@ -226,18 +227,17 @@ class _Repair:
         self.done.append("rebuilt the packed copy")
 
 
-def _ids_of(folder: DataFolder, names: set[str]) -> list[int]:
-    """Ids of batches by the names of their files; [] where `order.h5` doesn't know them."""
+def _ids_of(folder: DataFolder, stems: set[str]) -> list[int]:
+    """Ids of the batches `<segment>-<batch>`; [] where `order.h5` doesn't know them."""
     try:
         segments = read_order(folder.order)
     except StorageError:
         return []
-    stems = {"-".join(name.split(".")[0].split("-")[:2]) for name in names}
     return [
         int(i)
         for segment in segments
         for batch in range(segment.batches)
-        if f"{segment.index:04d}-{batch:06d}" in stems
+        if folder.record(segment.index, batch).stem in stems
         for i in segment.batch_ids(batch)
     ]
 

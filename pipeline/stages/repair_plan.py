@@ -1,11 +1,13 @@
 """From what a check found to what can be done about it; nothing is touched here."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage import DataFolder, Finding, read_record
+from storage.folder import batch_of
 
 __all__ = ["Plan", "make_plan"]
 
@@ -78,13 +80,12 @@ def make_plan(folder: DataFolder, findings: list[Finding], damaged_specs: list[P
     _spaces(folder, plan, codes)
     batches = _batches(folder, findings, plan, codes)
     for stem, why in sorted(batches.items()):
-        for path in _files(folder, stem):
+        for path in folder.batch_files(stem):
             plan.aside.setdefault(path, set()).update(why)
     for path in _orphans(folder, findings):
         plan.aside.setdefault(path, set()).add("shard.orphan")
     missing = {"order.missing", "batch.open", "record.none", "shard.orphan"} & set(codes)
-    lost = bool(batches) or missing
-    plan.solve = bool(lost) or folder.order in plan.aside or plan.all_batches
+    plan.solve = bool(batches or missing) or folder.order in plan.aside or plan.all_batches
     manifest = any(code.startswith(("manifest.", "preview.")) for code in codes)
     plan.finalise = plan.solve or manifest or plan.spaces or "spaces.manifest" in codes
     if folder.manifest.is_dir():
@@ -92,7 +93,7 @@ def make_plan(folder: DataFolder, findings: list[Finding], damaged_specs: list[P
     plan.scalars = any(code.startswith("scalars.") for code in codes)
     for place, code in ((folder.shards, "record.none"), (folder.runs, "run.missing"),
                         (folder.previews, "preview.damaged")):  # fmt: skip
-        if _there(place) and not place.is_dir():
+        if os.path.lexists(place) and not place.is_dir():
             plan.aside[place] = {code}
     if folder.scalars.is_dir():
         plan.aside[folder.scalars] = {"scalars.damaged"}
@@ -110,7 +111,7 @@ def _spaces(folder: DataFolder, plan: Plan, codes: Counter[str]) -> None:
     edited = "spaces.mesh" in codes and _OTHER_SAMPLES & set(codes)
     plan.all_batches = bool("spaces.tables" in codes or edited)
     plan.spaces = plan.all_batches or bool(_SPACES & set(codes))
-    if plan.spaces and _there(folder.spaces):
+    if plan.spaces and os.path.lexists(folder.spaces):
         plan.aside[folder.spaces] = {code for code in codes if code.startswith("spaces.")}
 
 
@@ -124,7 +125,7 @@ def _batches(
         wanted.add("record.spaces")
     disagree = {f.location for f in findings if f.code in _ORDER}
     if "order.damaged" in codes or len(disagree) > len(folder.committed()) / 2:
-        if _there(folder.order):
+        if os.path.lexists(folder.order):
             plan.aside[folder.order] = {"order.damaged"} & set(codes) or _ORDER & set(codes)
     else:
         wanted |= _ORDER
@@ -133,10 +134,10 @@ def _batches(
         wanted.add("ids.twice")
     for finding in findings:
         if finding.code in wanted and finding.location.startswith("shards/"):
-            found.setdefault(_stem(finding.location), set()).add(finding.code)
+            found.setdefault(batch_of(finding.location), set()).add(finding.code)
     if plan.all_batches:
         for segment, batch in folder.committed():
-            found.setdefault(f"{segment:04d}-{batch:06d}", set()).add("spaces.tables")
+            found.setdefault(folder.record(segment, batch).stem, set()).add("spaces.tables")
     return found
 
 
@@ -145,22 +146,9 @@ def _orphans(folder: DataFolder, findings: list[Finding]) -> Iterator[Path]:
     for finding in findings:
         path = folder.path / finding.location
         if finding.code == "shard.orphan":
-            record = folder.shards / f"{_stem(finding.location)}.json"
-            if _there(path) and _named(record) != path.name:
+            record = folder.shards / f"{batch_of(path)}.json"
+            if os.path.lexists(path) and _named(record) != path.name:
                 yield path
-
-
-def _stem(location: str) -> str:
-    """`<segment>-<batch>` of a record or a shard."""
-    return "-".join(Path(location).stem.split("-")[:2])
-
-
-def _files(folder: DataFolder, stem: str) -> Iterator[Path]:
-    """The record of a batch first, which undoes the commit, and its shards."""
-    record = folder.shards / f"{stem}.json"
-    if _there(record):
-        yield record
-    yield from folder.shard_files(stem)
 
 
 def _named(record: Path) -> str | None:
@@ -168,8 +156,3 @@ def _named(record: Path) -> str | None:
         return read_record(record).file
     except Exception:  # it is set aside for that
         return None
-
-
-def _there(path: Path) -> bool:
-    """Whether a name is taken, by a link to nowhere as well."""
-    return path.exists() or path.is_symlink()

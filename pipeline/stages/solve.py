@@ -5,7 +5,7 @@ from itertools import chain as chain_
 from pathlib import Path
 from typing import Any
 
-from pipeline.chains import Batch, missing_batches, split_chains
+from pipeline.chains import Batch, Part, missing_batches, split_chains
 from pipeline.collective import on_root, together
 from pipeline.counter import Counter
 from pipeline.dataset_folder import data_folder
@@ -31,13 +31,15 @@ def solve(
     comm: Any = None,
     quiet: bool = False,
     retry_failed: bool = False,
+    part: Part | None = None,
 ) -> None:
     """Solve every batch that has no shard yet; the sample and order stages are made if missing.
 
     Collective over `comm` (default: the world). Its ranks form groups of
     `solve.ranks_per_solve`; leftover ranks stay idle, which is reported. Each group solves a
     contiguous chain of batches: recycled space, lagged preconditioner and guess pass on. With
-    `retry_failed`, batches with failed samples are solved again.
+    `retry_failed`, batches with failed samples are solved again; with `part`, only that part of
+    the data set, so that jobs which don't know of each other share one.
 
     Raises:
         SpecError: The strategy is impossible, or a group needs more ranks than there are.
@@ -49,7 +51,7 @@ def solve(
     comm = comm or world()
     size = spec.solve.ranks_per_solve
     with stoppable() as stop:
-        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet, retry_failed))
+        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet, retry_failed, part))
         groups, group = comm.size // size, comm.rank // size
         if comm.rank == 0 and (idle := comm.size % size) and not quiet:
             print(f"solve: {idle} of {comm.size} ranks idle (groups of {size})", flush=True)
@@ -124,12 +126,12 @@ def _systems(spec: Spec) -> int:
 
 
 def _prepare(
-    spec: Spec, root: str | Path, ranks: int, quiet: bool, retry_failed: bool
+    spec: Spec, root: str | Path, ranks: int, quiet: bool, retry_failed: bool, part: Part | None
 ) -> list[Batch]:
     check_groups(spec, ranks)
     path = sample(spec, root, quiet)
     order(spec, root)
-    return missing_batches(DataFolder(path), spec.ids, data_key(spec), retry_failed)
+    return missing_batches(DataFolder(path), spec.ids, data_key(spec), retry_failed, part)
 
 
 def _end_if_stopped(comm: Any, stop: StopFlag) -> None:

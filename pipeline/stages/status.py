@@ -1,10 +1,11 @@
 """What of a data set is there."""
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.chains import is_whole
+from pipeline.chains import Part, all_batches, is_whole
 from pipeline.spec import Spec, data_key
 from storage import DataFolder, read_order, read_records
 
@@ -42,23 +43,29 @@ class Status:
         return asdict(self)
 
 
-def status(spec: Spec, folder: DataFolder) -> Status:
-    """Count what is there; reads records only.
+def status(spec: Spec, folder: DataFolder, part: Part | None = None) -> Status:
+    """Count what is there, of the whole or of a part; reads records only.
 
     Raises:
         StorageError: A record or the order file is damaged.
     """
     found = read_records(folder, data_key(spec)) if folder.shards.exists() else []
     records = [record for record in found if is_whole(folder, record)]
-    stored = sum(i in spec.ids for record in records for i in record.ids)
-    failures = [f for r in records for f in r.failures if f["id"] in spec.ids]
+    asked: Container[int] = spec.ids
+    samples = spec.samples
+    if part is not None:
+        batches = part.of(all_batches(folder))
+        asked = {i for batch in batches for i in batch.ids.tolist() if i in spec.ids}
+        samples = len(asked)
+    stored = sum(i in asked for record in records for i in record.ids)
+    failures = [f for r in records for f in r.failures if f["id"] in asked]
     segments = read_order(folder.order)
     return Status(
         folder=str(folder.path),
-        samples=spec.samples,
+        samples=samples,
         stored=stored,
         failed=len(failures),
-        missing=spec.samples - stored - len(failures),
+        missing=samples - stored - len(failures),
         shards=len(records),
         ordered=sum(len(s.ids) for s in segments if s.path is not None),
         finalised=folder.manifest.exists(),

@@ -34,7 +34,7 @@ def diff(a: Dataset, b: Dataset) -> dict[str, Any]:
     manifests = (a.manifest, b.manifest)
     common = np.intersect1d(a.ids, b.ids)
     spaces = a.manifest["spaces_hash"] == b.manifest["spaces_hash"]
-    rtol = max((facts.number(m.get("rtol")) or 0.0 for m in manifests), default=0.0)
+    rtol = max(facts.number(m.get("rtol")) or 0.0 for m in manifests)
     found = {
         "a": str(a.path),
         "b": str(b.path),
@@ -131,8 +131,7 @@ def _distances(first: Array, second: Array) -> npt.NDArray[np.float64]:
 
 def _statistics(manifests: tuple[Mapping[str, Any], ...]) -> dict[str, list[Any]]:
     tables = [facts.group(facts.group(m.get("statistics")).get("fields")) for m in manifests]
-    pairs = {
+    return {
         name: [[t[name]["mean"], t[name]["std"]] if name in t else None for t in tables]
         for name in dict.fromkeys(name for table in tables for name in table)
     }
-    return pairs

@@ -21,6 +21,8 @@ __all__ = [
     "group",
     "last_spec",
     "number",
+    "read_spec",
+    "sequence",
     "strategy",
     "text",
     "time_of",
@@ -85,16 +87,19 @@ def strategy(written: Mapping[str, Any]) -> str:
 
 def last_spec(folder: DataFolder) -> dict[str, Any]:
     """Return the spec of the last run, empty if there is none; raises DamagedFile."""
+    runs = sorted(folder.runs.glob("*.yaml"))
+    return read_spec(runs[-1], _SPEC) if runs else {}
+
+
+def read_spec(path: Path, most: int = files.LARGEST) -> dict[str, Any]:
+    """Return the spec of a run; raises DamagedFile if the file, of `most` bytes, holds none."""
     import yaml
 
-    runs = sorted(folder.runs.glob("*.yaml"))
-    if not runs:
-        return {}
     try:
-        return group(yaml.safe_load(files.read_bytes(runs[-1], _SPEC).decode()))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return group(yaml.safe_load(files.read_bytes(path, most).decode()))
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise DamagedFile(f"{runs[-1]}: is no spec ({reason}); remove it") from error
+        raise DamagedFile(f"{path}: is no spec ({reason}); remove it") from error
 
 
 def words(manifest: Mapping[str, Any]) -> str:
@@ -118,6 +123,11 @@ def _leaves(value: Any, depth: int = 8) -> Sequence[str]:
 def group(value: Any) -> dict[str, Any]:
     """Return a dict as it is; an empty one for what is none."""
     return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return a list as it is; an empty one for what is none."""
+    return value if isinstance(value, list) else []
 
 
 def text(value: Any) -> str:

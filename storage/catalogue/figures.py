@@ -58,6 +58,8 @@ def _figures(values: npt.NDArray[np.float64]) -> dict[str, Any]:
 def _histogram(values: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Counts in bins of equal width, or of equal ratio where that shows more."""
     low, high = float(values.min()), float(values.max())
+    if high == low:
+        return {"edges": [low, high], "counts": [len(values)], "log": False}
     log = is_logarithmic(values)
     whole = bool(np.all(values == np.round(values))) and high - low < _BINS
     if log:
@@ -66,9 +68,7 @@ def _histogram(values: npt.NDArray[np.float64]) -> dict[str, Any]:
     elif whole:
         edges = np.arange(low - 0.5, high + 1.0)
     else:
-        edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([low, high])
-    if high == low:
-        return {"edges": [low, high], "counts": [len(values)], "log": False}
+        edges = np.linspace(low, high, _BINS + 1)
     counts, edges = np.histogram(values, edges)
     return {"edges": edges.tolist(), "counts": counts.tolist(), "log": log}
 

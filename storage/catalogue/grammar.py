@@ -133,11 +133,6 @@ def _grammar() -> Any:
     return expression
 
 
-def _comparison(_: str, place: int, found: Any) -> Node:
-    name, operator, value = found
-    return Comparison(name, operator, value, place)
-
-
 def _joined(word: str, parts: Any) -> Node:
     return parts[0] if len(parts) == 1 else Joined(word, tuple(parts))
 

@@ -6,9 +6,10 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,12 @@ class Catalogue:
         page = [-1 if limit is None else max(0, limit), max(0, offset)]
 
         def read(connection: sqlite3.Connection) -> list[Summary]:
-            picked = rows.with_facets(connection, condition, wanted)
-            text = f"SELECT e.id FROM entry e WHERE {picked.text} ORDER BY {order} LIMIT ? OFFSET ?"
-            ids = [i for (i,) in connection.execute(text, [*picked.values, *page])]
-            return rows.rows(connection, ids)
+            with schema.reading(connection):
+                picked = rows.with_facets(connection, condition, wanted)
+                where = f"WHERE {picked.text} ORDER BY {order} LIMIT ? OFFSET ?"
+                text = f"SELECT e.id FROM entry e {where}"
+                ids = [i for (i,) in connection.execute(text, [*picked.values, *page])]
+                return rows.rows(connection, ids)
 
         return self._index.run(read)
 
@@ -147,7 +150,8 @@ class Catalogue:
         condition, wanted = compile_query(query), known_facets(facets)
 
         def read(connection: sqlite3.Connection) -> int:
-            return rows.count(connection, rows.with_facets(connection, condition, wanted))
+            with schema.reading(connection):
+                return rows.count(connection, rows.with_facets(connection, condition, wanted))
 
         return self._index.run(read)
 
@@ -163,7 +167,8 @@ class Catalogue:
         condition, wanted = compile_query(query), known_facets(facets)
 
         def read(connection: sqlite3.Connection) -> dict[str, list[tuple[str, int]]]:
-            counts = rows.facet_counts(connection, condition, wanted)
+            with schema.reading(connection):
+                counts = rows.facet_counts(connection, condition, wanted)
             return {
                 name: sorted(found.items(), key=lambda item: (-item[1], item[0]))
                 for name, found in counts.items()
@@ -182,7 +187,7 @@ class Catalogue:
         added: list[str] = []
         changed: list[str] = []
         seen: set[str] = set()
-        for chunk in _chunks(data_sets(self.root, listed if known else ()), _CHUNK):
+        for chunk in batched(data_sets(self.root, listed if known else ()), _CHUNK):
             seen.update(chunk)
             new = [n for n in chunk if force or n not in listed]
             if not known and not force:
@@ -232,14 +237,3 @@ def locate(root: str | os.PathLike[str], name: str) -> Path:
     raise StorageError(
         f"{name}: no data set of that name in {root}; `rekrylov list --root {root}` shows them"
     )
-
-
-def _chunks(names: Iterable[str], size: int) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for name in names:
-        chunk.append(name)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

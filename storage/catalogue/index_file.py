@@ -147,10 +147,10 @@ def _connect(where: str, uri: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _memory(file: Path | None) -> sqlite3.Connection:
+def _memory(file: Path) -> sqlite3.Connection:
     """An index in memory; it starts with what a file says, if one can be read."""
     for options in ("mode=ro", "immutable=1"):  # without the lock files of a root that is read-only
-        if file is None or not file.is_file() or file.stat().st_size > _LARGEST:
+        if not file.is_file() or file.stat().st_size > _LARGEST:
             break
         memory = _connect(":memory:")
         uri = f"{file.absolute().as_uri()}?{options}"

@@ -10,7 +10,6 @@ from typing import Any
 from storage import files
 from storage.catalogue import facts
 from storage.catalogue.specs import changes, flatten
-from storage.errors import DamagedFile
 from storage.folder import DataFolder
 from storage.manifest import read_manifest
 from storage.records import Record, read_records
@@ -64,15 +63,9 @@ def lineage(folder: DataFolder) -> dict[str, Any]:
 
 
 def _runs(folder: DataFolder) -> list[dict[str, Any]]:
-    import yaml
-
     found: list[dict[str, Any]] = []
     for path in sorted(folder.runs.glob("*.yaml")):
-        try:
-            spec = facts.group(yaml.safe_load(files.read_bytes(path).decode()))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise DamagedFile(f"{path}: is no spec ({reason}); remove it") from error
+        spec = facts.read_spec(path)
         before = flatten(found[-1]["spec"]) if found else {}
         changed = changes(before, flatten(spec)) if found else {}
         found.append({"time": path.stem, "file": path.name, "changed": changed, "spec": spec})

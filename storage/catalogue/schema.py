@@ -16,7 +16,17 @@ from dataclasses import fields
 
 from storage.catalogue.summary import Summary
 
-__all__ = ["COLUMNS", "FACETS", "KINDS", "LONG", "check", "check_foreign", "create", "writing"]
+__all__ = [
+    "COLUMNS",
+    "FACETS",
+    "KINDS",
+    "LONG",
+    "check",
+    "check_foreign",
+    "create",
+    "reading",
+    "writing",
+]
 
 KINDS = {
     "problem": ("family", "dimension", "geometry", "space"),
@@ -64,9 +74,22 @@ def _columns(names: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
+def reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """A read transaction: its statements see one state, whatever others write meanwhile."""
+    with _transaction(connection, "BEGIN"):
+        yield
+
+
+@contextlib.contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
     """A write transaction: all of it or nothing; other writers wait."""
-    connection.execute("BEGIN IMMEDIATE")
+    with _transaction(connection, "BEGIN IMMEDIATE"):
+        yield
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
     try:
         yield
     except BaseException:

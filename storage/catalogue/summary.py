@@ -30,8 +30,16 @@ SIZES = {
 """Classes of size, and the bytes that each ends before."""
 
 _LARGEST = 1 << 26  # bytes of a manifest that is read
-_CONTENT = (StorageError, OSError, ValueError, TypeError, LookupError, AttributeError)
-_TROUBLE = (*_CONTENT, RecursionError, MemoryError)
+_TROUBLE = (
+    StorageError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)

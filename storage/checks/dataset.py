@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from storage.checks.shard import Limits, Recompute, ShardJob, ShardReport
 from storage.checks.statistics import check_statistics, merged
 from storage.checks.tables import boundary_values, check_spaces, check_spaces_hash
 from storage.dataset import Dataset
+from storage.errors import BadSelection
 from storage.folder import DataFolder
 from storage.ids import IdArray, unpack_ids
 from storage.records import Record
@@ -81,9 +82,9 @@ def examine(
     Args:
         path: its folder.
         quick: leave the shards unread: records, sizes, manifest, order and spaces alone.
-        recompute: makes it a full check: called with ids (n), inputs and outputs (name → (n, …),
-            inputs with `parameters/<name>` too) of a shard, returns what they should be. It is
-            pickled if there are several workers.
+        recompute: makes it a full check: called with ids (n) and the columns `inputs/…`,
+            `parameters/…` and `outputs/…` (name → (n, …)) of a shard, returns what they should
+            be. It is pickled if there are several workers.
         rtol: largest true residual; by default `rtol` of the manifest.
         workers: number of processes that read shards; with more than one, the calling script
             needs the usual `if __name__ == "__main__":`.
@@ -203,14 +204,20 @@ class _Check:
             moments = merged([report.moments.get(name, {}) for report in reports])
             place = f"definition {name}: " if name else ""
             yield from check_statistics(entry.get("statistics"), moments, ids, place)
-            rule = entry["splits"].get("ood")
-            if rule is not None:
-                dataset = self._listed()
-                inside = dataset.ids[holds(dataset, rule["where"], stored=False)]
-                told = np.intersect1d(unpack_ids(rule["ids"]), dataset.ids)
-                if not np.array_equal(told, inside):
-                    text = f"{place}split ood is not where {rule['where']}"
-                    yield error("manifest.splits", "manifest.json", text)
+            if (rule := entry["splits"].get("ood")) is not None:
+                yield from self._outside(rule, place)
+
+    def _outside(self, rule: Mapping[str, Any], place: str) -> Iterator[Finding]:
+        """The samples of an out-of-distribution split are those where its condition holds."""
+        dataset = self._listed()
+        told = np.intersect1d(unpack_ids(rule["ids"]), dataset.ids)
+        try:
+            same = np.array_equal(told, dataset.ids[holds(dataset, rule["where"], stored=False)])
+            text = f"is not where {rule['where']}"
+        except BadSelection as problem:
+            same, text = False, f"has a condition that can't be used: {problem}"
+        if not same:
+            yield error("manifest.splits", "manifest.json", f"{place}split ood {text}")
 
     def _listed(self) -> Dataset:
         """The samples of shards that the manifest lists and that are there still."""

@@ -13,16 +13,11 @@ from storage.checks.shard import Kinds
 from storage.errors import FormatMismatch
 from storage.folder import DataFolder
 from storage.ids import IdArray, unpack_ids, unpack_many
-from storage.manifest import RULE, read_manifest
+from storage.manifest import RULE, field_texts, read_manifest
 from storage.records import Record
 from storage.splits import divided
 
-__all__ = [
-    "check_columns",
-    "check_manifest",
-    "read_whole",
-    "training_ids",
-]
+__all__ = ["check_columns", "check_manifest", "read_whole", "training_ids"]
 
 type Pair = tuple[str, Any, Any]
 
@@ -61,7 +56,7 @@ def check_manifest(
         text = f"is of data key {manifest.get('data_key')}, expected {key}"
         yield _error("manifest.key", text)
     yield from _shards(manifest, records)
-    if tree and manifest.get("fields") != _fields(tree):
+    if tree and manifest.get("fields") != field_texts(tree):
         text = "fields are not those of spaces.h5; run `rekrylov finalise`"
         yield _error("manifest.fields", text)
     yield from _of_spec(manifest)
@@ -109,13 +104,6 @@ def _failures(
         found, sound = set(), False
     if not sound or not (expected >= found if behind else expected == found):
         yield _error("manifest.failures", "failures are not those of the records")
-
-
-def _fields(tree: dict[str, Any]) -> dict[str, Any]:
-    """What `storage.manifest` makes of the fields of `spaces.h5`."""
-    texts = ("role", "space", "units", "description")
-    fields = tree.get("fields", {})
-    return {name: {key: field.get(key, "") for key in texts} for name, field in fields.items()}
 
 
 def _of_spec(manifest: dict[str, Any]) -> Iterator[Finding]:

@@ -88,8 +88,7 @@ def _drifted(file: h5py.File, found: Recomputed, ids: Ids, location: str) -> lis
     if found.unknown is not None:
         text = f"inputs can't be drawn again: {found.unknown}"
         findings.append(warning("inputs.unknown", location, text))
-    for name, drift in found.drift.items():
-        column = name if "/" in name else f"inputs/{name}"
+    for column, drift in found.drift.items():
         kind = file[column].dtype
         allowed = _DRIFT * np.finfo(kind).eps if kind.kind == "f" else 0.0
         far = ~(np.asarray(drift) <= allowed)

@@ -26,6 +26,8 @@ __all__ = ["Kinds", "Limits", "Recompute", "Recomputed", "ShardJob", "ShardRepor
 type Arrays = dict[str, npt.NDArray[Any]]
 type Kinds = dict[str, tuple[str, tuple[int, ...]]]
 
+_COMPUTED = ("inputs/", "parameters/", "outputs/")
+
 
 @dataclass(frozen=True)
 class Recomputed:
@@ -46,7 +48,7 @@ class Recomputed:
     lacking: Sequence[str] = ()
 
 
-type Recompute = Callable[[npt.NDArray[np.int64], Arrays, Arrays], Recomputed]
+type Recompute = Callable[[npt.NDArray[np.int64], Arrays], Recomputed]
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,8 @@ class ShardJob:
         self, recompute: Recompute, file: h5py.File, report: ShardReport, location: str
     ) -> None:
         ids = file["samples/id"][()]
-        inputs = {name[7:]: file[name][()] for name in report.kinds if name.startswith("inputs/")}
-        inputs |= {name: file[name][()] for name in report.kinds if name.startswith("parameters/")}
-        outputs = {n[8:]: file[n][()] for n in report.kinds if n.startswith("outputs/")}
-        found = recompute(ids, inputs, outputs)
+        columns = {name: file[name][()] for name in report.kinds if name.startswith(_COMPUTED)}
+        found = recompute(ids, columns)
         if found.lacking:
             text = f"lacks {', '.join(found.lacking)}"
             report.findings.append(error("shard.columns", location, text))

@@ -23,19 +23,8 @@ def merged(parts: Sequence[dict[str, Moments]]) -> dict[str, Moments]:
     total: dict[str, Moments] = {}
     for part in parts:
         for name, moments in part.items():
-            _merge(total.setdefault(name, Moments()), moments)
+            total.setdefault(name, Moments()).merge(moments)
     return total
-
-
-def _merge(total: Moments, part: Moments) -> None:
-    """Add the moments of further values."""
-    if not part.count:
-        return
-    count, shift = total.count + part.count, part.mean - total.mean
-    total.squares += part.squares + shift * shift * total.count * part.count / count
-    total.mean += shift * part.count / count
-    total.count = count
-    total.low, total.high = min(total.low, part.low), max(total.high, part.high)
 
 
 def check_statistics(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.checks.finding import Finding, error
+from storage.rows import blocks
 from storage.statistics import Moments
 
 __all__ = ["Digests", "check_values"]
@@ -123,10 +125,9 @@ def _columns(file: h5py.File) -> list[tuple[str, str]]:
 
 
 def _blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, Array]]:
-    row = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64)))
-    step = max(1, _BLOCK // row)
-    for first in range(0, len(dataset), step):
-        yield first, dataset[first : first + step]
+    row = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
+    for rows in blocks(len(dataset), row, _BLOCK):
+        yield rows.start, dataset[rows]
 
 
 def _seen(values: Array, mask: Array | None) -> Any:

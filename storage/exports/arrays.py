@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.exports.grid_samples import GridSamples
+from storage.exports.grid_samples import READ_BYTES, GridSamples
 from storage.exports.options import ExportOptions, chosen_fields
 from storage.exports.target import new_file, provenance
+from storage.rows import blocks
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
 __all__ = ["export_npz"]
-
-_ROWS = 64
 
 
 def export_npz(dataset: Dataset, out: Path, options: ExportOptions) -> list[Path]:
@@ -77,10 +77,12 @@ def _coefficients(archive: zipfile.ZipFile, dataset: Dataset, options: ExportOpt
 
 
 def _blocks(dataset: Dataset, name: str, options: ExportOptions, last: bool) -> Iterator[Any]:
-    for at in range(0, len(dataset), _ROWS):
-        yield dataset.read(name, slice(at, at + _ROWS))
+    kind = dataset.columns[name]
+    size = np.dtype(kind["dtype"]).itemsize * math.prod(kind["shape"])
+    for rows in blocks(len(dataset), size, READ_BYTES):
+        yield dataset.read(name, rows)
         if last:
-            options.progress(min(at + _ROWS, len(dataset)))
+            options.progress(rows.stop)
 
 
 def _on_grid(archive: zipfile.ZipFile, dataset: Dataset, options: ExportOptions) -> None:
@@ -89,7 +91,7 @@ def _on_grid(archive: zipfile.ZipFile, dataset: Dataset, options: ExportOptions)
         _put(archive, f"axes/{name}", axis)
     _put(archive, "about", np.array(json.dumps(provenance(dataset))))
     if samples.has_outside and not samples.moving:
-        _put(archive, "inside", next(iter(samples)).inside)
+        _put(archive, "inside", next(iter(samples.only())).inside)
     longest = int(samples.lengths.max())
     for name in samples.inputs:
         shape = (len(samples), *samples.grid.shape, *samples.value_shape(name))

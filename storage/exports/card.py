@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from storage.citation import SPDX, cite, title
 from storage.exports.description import Facts, facts_of
 from storage.exports.options import ExportOptions
-from storage.exports.target import new_file
+from storage.exports.target import file_in, new_file
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -36,8 +36,7 @@ def export_card(dataset: Dataset, out: Path, options: ExportOptions) -> list[Pat
     Raises:
         StorageError: the file exists and `force` is False.
     """
-    out = out / "README.md" if out.is_dir() or out.suffix != ".md" else out
-    out.parent.mkdir(exist_ok=True)
+    out = file_in(out, "README.md")
     facts = facts_of(dataset)
     text = f"---\n{_front_matter(dataset, facts)}---\n\n{_body(dataset, facts)}"
     with new_file(out, options.force) as temporary:

@@ -1,12 +1,7 @@
 """Croissant 1.1: what a data set is, as JSON-LD that catalogues and loaders read.
 
 Its records can't be in HDF5 files, so that shards are described file by file, with checksums, and
-the records are those of the table of scalars, which is written beside it. The version of a data set
-is MAJOR.MINOR.PATCH, found by comparison with the metadata that are replaced:
-
-    MAJOR  samples changed, went or moved to another split;
-    MINOR  samples were added;
-    PATCH  other files changed.
+the records are those of the table of scalars, which is written beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +19,8 @@ from storage.errors import StorageError
 from storage.exports.description import Facts, facts_of
 from storage.exports.options import ExportOptions
 from storage.exports.tables import export_csv
-from storage.exports.target import new_file
+from storage.exports.target import file_in, new_file
+from storage.exports.versions import next_version, previous_metadata
 from storage.files import sha256_file
 from storage.folder import DataFolder
 
@@ -86,18 +82,17 @@ def export_croissant(dataset: Dataset, out: Path, options: ExportOptions) -> lis
             f"{dataset.path}: metadata are of a whole data set, {len(dataset)} of "
             f"{dataset.manifest.get('samples')} samples are chosen; leave --split and --ids out"
         )
-    out = out / _NAME if out.is_dir() or out.suffix != ".json" else out
+    out = file_in(out, _NAME)
     table = out.with_name(SCALARS)
     for path in (out, table):
         if path.exists() and not options.force:
             raise StorageError(
                 f"{path}: exists; replace it with --force, which counts the version up"
             )
-    previous = _previous(out)
-    out.parent.mkdir(exist_ok=True)
+    previous = previous_metadata(out)
     export_csv(dataset, table, options)
     found = _metadata(dataset, facts_of(dataset), table)
-    found["version"] = _version(previous, found)
+    found["version"] = next_version(previous, found)
     with new_file(out, options.force) as temporary:
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -282,46 +277,3 @@ _MEANINGS = {
     "seconds": "Wall time of the solves.",
     "split": "Which split the sample is in.",
 }
-
-
-def _previous(path: Path) -> Json | None:
-    """The metadata that are replaced, if they are ours to count on from."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        major, minor, patch = (int(part) for part in str(found["version"]).split("."))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, OSError):
-        return None
-    return found | {"version": (major, minor, patch)}
-
-
-def _version(previous: Json | None, found: Json) -> str:
-    if previous is None:
-        return "1.0.0"
-    major, minor, patch = previous["version"]
-    old, new = _checksums(previous), _checksums(found)
-    shards = {name: digest for name, digest in old.items() if re.match(r"shards/.*\.h5$", name)}
-    kept = all(new.get(name) == digest for name, digest in shards.items())
-    if previous.get("identifier") != found["identifier"] or not kept or _moved(previous, found):
-        return f"{major + 1}.0.0"
-    if any(re.match(r"shards/.*\.h5$", name) for name in set(new) - set(shards)):
-        return f"{major}.{minor + 1}.0"
-    same = old == new and _plain(previous) == _plain(found)
-    return f"{major}.{minor}.{patch if same else patch + 1}"
-
-
-def _checksums(found: Json) -> dict[str, str]:
-    return {file["@id"]: file["sha256"] for file in found.get("distribution", ())}
-
-
-def _moved(previous: Json, found: Json) -> bool:
-    """Whether another rule draws the splits; more samples by the same rule move none."""
-    rules = []
-    for metadata in (previous, found):
-        sets = {item["@id"]: item for item in metadata.get("recordSet", ())}
-        rows = sets.get("splits", {}).get("data", ())
-        rules.append({row["splits/name"]: row["splits/rule"] for row in rows})
-    return rules[0] != rules[1]
-
-
-def _plain(found: Json) -> Json:
-    return {key: value for key, value in found.items() if key != "version"}

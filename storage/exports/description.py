@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from storage.splits import divided
+
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
@@ -20,8 +22,7 @@ class Facts:
     """What people are told of a data set.
 
     Attributes:
-        name: of the data set.
-        folder: its name, with the start of the data key.
+        folder: name of the data set, with the start of the data key.
         family: of the problem; "imported" where no equation is known.
         summary: one line.
         equations: the strong form, one text each, 0 in the domain.
@@ -39,7 +40,6 @@ class Facts:
         made: versions of what made them, and when.
     """
 
-    name: str
     folder: str
     family: str
     summary: str
@@ -83,12 +83,11 @@ def facts_of(dataset: Dataset) -> Facts:
     problem = manifest.get("problem") or {}
     residuals = dataset.scalars.get("true_residual")
     rule = manifest.get("splits")
-    splits = {name: len(dataset.split(name)) for name in (rule or {}).get("fractions", {})}
+    splits = {name: len(ids) for name, ids in divided(dataset.ids, rule).items()} if rule else {}
     versions = (manifest.get("provenance") or {}).get("versions") or {}
     made = ", ".join(f"{key} {versions[key]}" for key in MADE_WITH if versions.get(key))
     when = str((manifest.get("provenance") or {}).get("time", ""))[:10]
     return Facts(
-        name=str(manifest.get("name", dataset.path.name)),
         folder=dataset.path.resolve().name,
         family=str(problem.get("family", "")),
         summary=str(problem.get("description", "")),

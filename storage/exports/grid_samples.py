@@ -16,6 +16,7 @@ from storage.exports.options import DISPLACEMENT, ExportOptions, chosen_fields, 
 from storage.exports.sampling import Evaluation, Grid, regular_grid
 from storage.exports.steps import Steps
 from storage.function import moved_mesh
+from storage.rows import blocks
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -24,7 +25,7 @@ __all__ = ["GridSample", "GridSamples"]
 
 type Array = NDArray[np.float64]
 
-_READ_BYTES = 32 * 2**20
+READ_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +121,11 @@ class GridSamples:
     def __iter__(self) -> Iterator[GridSample]:
         names = [*self.inputs, *self.outputs] + [DISPLACEMENT] * self.moving
         size = sum(self.dataset.read(name, slice(0, 1)).nbytes for name in names)
-        step = max(1, min(64, _READ_BYTES // max(1, size)))
-        for at in range(0, len(self.dataset), step):
-            rows = slice(at, min(at + step, len(self.dataset)))
+        for rows in blocks(len(self.dataset), size, READ_BYTES):
             read = {name: self.dataset.read(name, rows) for name in names}
             for k in range(rows.stop - rows.start):
-                yield self._sample(at + k, {name: values[k] for name, values in read.items()})
+                sample = {name: values[k] for name, values in read.items()}
+                yield self._sample(rows.start + k, sample)
 
     def _sample(self, row: int, read: dict[str, Array]) -> GridSample:
         evaluation = self._fixed

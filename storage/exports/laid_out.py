@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.exports.target import check_space
+from storage.positional import write_at
 
 __all__ = ["Put", "laid_out"]
 
@@ -63,7 +64,7 @@ def laid_out(
             data = np.ascontiguousarray(values, dtype=np.dtype(kind))
             if data.shape != part or not 0 <= (row or 0) < max(1, shape[0]):
                 raise ValueError(f"{name}: row {row} of shape {data.shape}; it has {shape}")
-            _write(handle, memoryview(data.tobytes()), places[name] + (row or 0) * data.nbytes)
+            write_at(handle, data, places[name] + (row or 0) * data.nbytes)
 
         yield put
     finally:
@@ -80,9 +81,3 @@ def _set_aside(file: h5py.File, name: str, shape: tuple[int, ...], kind: np.dtyp
     how.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     stored = h5py.h5t.py_create(kind, logical=True)
     h5py.h5d.create(group.id, last.encode(), stored, h5py.h5s.create_simple(shape), how)
-
-
-def _write(handle: int, data: memoryview, place: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(handle, data[done:], place + done)

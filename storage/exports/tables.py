@@ -6,11 +6,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from storage.exports.options import ExportOptions, chosen_fields
 from storage.exports.target import new_file, provenance
-from storage.splits import divided
+from storage.splits import split_names
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -60,9 +58,4 @@ def _table(dataset: Dataset, options: ExportOptions) -> dict[str, Any]:
     chosen_fields(dataset, options)  # refuses an empty choice
     table: dict[str, Any] = dict(dataset.scalars)
     rule = dataset.manifest.get("splits")
-    if rule:
-        split = np.full(len(dataset), "", dtype=object)
-        for name, ids in divided(dataset.ids, rule).items():
-            split[np.isin(dataset.ids, ids)] = name
-        table["split"] = split
-    return table
+    return table | {"split": split_names(dataset.ids, rule)} if rule else table

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.errors import ReadOnly, StorageError, StorageFull
-from storage.files import commit_json
+from storage.errors import StorageError
+from storage.files import commit_json, make_folder, temporary_path, translated
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -24,6 +23,7 @@ __all__ = [
     "MARK",
     "check_space",
     "file_stem",
+    "file_in",
     "files_below",
     "new_file",
     "new_folder",
@@ -62,7 +62,7 @@ def new_file(out: Path, force: bool) -> Iterator[Path]:
     _check(out, force)
     if out.is_dir():
         raise StorageError(f"{out}: is a folder; this format is one file, name one")
-    temporary = _beside(out)
+    temporary = temporary_path(out)
     with _translated(out):
         try:
             yield temporary
@@ -87,7 +87,7 @@ def new_folder(out: Path, force: bool, about: dict[str, str]) -> Iterator[Path]:
     _check(out, force)
     if out.exists() and not (out / MARK).is_file():
         raise StorageError(f"{out}: is no export (it has no {MARK}) and is left alone; remove it")
-    temporary = _beside(out)
+    temporary = temporary_path(out)
     with _translated(out):
         try:
             temporary.mkdir()
@@ -95,7 +95,7 @@ def new_folder(out: Path, force: bool, about: dict[str, str]) -> Iterator[Path]:
             commit_json(temporary / MARK, about, replace=False, indent=2)
             for path in [*temporary.rglob("*"), temporary]:
                 _sync(path)
-            old = _beside(out)
+            old = temporary_path(out)
             if out.exists():
                 os.rename(out, old)
             os.rename(temporary, out)
@@ -121,6 +121,16 @@ def check_space(folder: Path, size: int) -> None:
                 raise
 
 
+def file_in(out: Path, name: str) -> Path:
+    """Return the place of a file of one name: `out` if it is called alike, else in that folder.
+
+    The folder is made if there is none.
+    """
+    place = out if out.suffix == Path(name).suffix and not out.is_dir() else out / name
+    make_folder(place.parent)
+    return place
+
+
 def files_below(folder: Path) -> list[Path]:
     """All files of a folder, by name."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
@@ -133,10 +143,6 @@ def _check(out: Path, force: bool) -> None:
         raise StorageError(f"{out}: folder {out.parent} is missing; create it first")
 
 
-def _beside(out: Path) -> Path:
-    return out.with_name(f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-
-
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -147,17 +153,13 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def _translated(out: Path) -> Iterator[None]:
-    """Errors of the file system, also those of HDF5, as those of the family."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except (OSError, RuntimeError) as error:
-        code, text = getattr(error, "errno", None), " ".join(str(error).split())
-        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-            raise StorageFull(f"{out}: no space left; free some and run it again") from error
-        if code in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise ReadOnly(f"{out}: cannot be written; choose another place") from error
-        if isinstance(error, OSError):
-            raise StorageError(f"{out}: cannot be written ({text})") from error
-        raise
+    """As `files.translated`; HDF5 and PyTorch tell of a full disk in words alone."""
+    with translated(out):
+        try:
+            yield
+        except FileNotFoundError as error:  # not the folder, which was looked for
+            raise StorageError(f"{out}: cannot be written ({error})") from error
+        except (OSError, RuntimeError) as error:
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise

@@ -146,8 +146,7 @@ def _tree(layout: Layout, data_key: str) -> dict[str, Any]:
 
 def _attributes(column: str) -> dict[str, str]:
     """What is known of an imported field; its units aren't."""
-    role, name = column.split("/")
-    return {"space": SPACE, "units": "1", "description": f"{name}, imported"}
+    return {"space": SPACE, "units": "1", "description": f"{column.split('/')[1]}, imported"}
 
 
 def _named(layout: Layout, columns: Columns) -> Columns:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import dask.array as da
-import numpy as np
 from dask import delayed
+
+from storage.rows import blocks
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -26,10 +28,9 @@ def dask_array(dataset: Dataset, name: str) -> da.Array:
     """
     template = dataset.read(name, slice(0, 0))
     shape, kind = template.shape[1:], template.dtype
-    size = max(1, _BLOCK_BYTES // max(1, int(np.prod(shape)) * kind.itemsize))
-    pieces = [slice(at, min(at + size, len(dataset))) for at in range(0, len(dataset), size)]
     read = delayed(dataset.read, pure=False)
-    blocks = [
-        da.from_delayed(read(name, rows), (rows.stop - rows.start, *shape), kind) for rows in pieces
+    parts = [
+        da.from_delayed(read(name, rows), (rows.stop - rows.start, *shape), kind)
+        for rows in blocks(len(dataset), math.prod(shape) * kind.itemsize, _BLOCK_BYTES)
     ]
-    return da.concatenate(blocks) if blocks else da.from_array(template)
+    return da.concatenate(parts) if parts else da.from_array(template)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from storage import files
 from storage.errors import DamagedFile, StorageError
 from storage.handles import ArrayFile
-from storage.ids import IdArray
+from storage.ids import IdArray, unpack_many
 from storage.positional import Layout
 
 if TYPE_CHECKING:
@@ -154,10 +154,7 @@ def packed_faults(dataset: Dataset, full: bool = True) -> Iterator[tuple[str, st
 
 
 def _all_ids(dataset: Dataset) -> IdArray:
-    from storage.dataset import Dataset as Whole
-    from storage.folder import DataFolder
-
-    return Whole.from_manifest(DataFolder(dataset.path), dataset.manifest).ids
+    return np.sort(unpack_many([shard["ids"] for shard in dataset.manifest["shards"]])[0])
 
 
 def _fix(folder: Path) -> str:

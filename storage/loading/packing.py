@@ -17,6 +17,7 @@ import numpy.typing as npt
 from storage import files
 from storage.errors import BadSelection, StorageError, StorageFull
 from storage.loading.packed import FORMAT, INDEX, PackedCopy, find_packed, packed_faults
+from storage.positional import write_at
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -194,14 +195,7 @@ def _write_rows(
     size = _bytes(shape[1:], kind)
     runs = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1)
     for run in runs:
-        _write_at(file, packed[run[0] : run[-1] + 1], len(header) + int(rows[run[0]]) * size)
-
-
-def _write_at(file: int, values: npt.NDArray[Any], offset: int) -> None:
-    view = memoryview(values.reshape(-1).view(np.uint8))
-    while view:
-        done = os.pwrite(file, view, offset)
-        view, offset = view[done:], offset + done
+        write_at(file, packed[run[0] : run[-1] + 1], len(header) + int(rows[run[0]]) * size)
 
 
 def _published(dataset: Dataset, column: str, path: Path, plan: _Plan) -> dict[str, Any]:

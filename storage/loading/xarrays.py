@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from storage.loading.dask_arrays import dask_array
-from storage.splits import divided
+from storage.splits import split_names
 
 if TYPE_CHECKING:
     from storage.dataset import Dataset
@@ -31,8 +30,8 @@ def xarray_dataset(dataset: Dataset) -> xr.Dataset:
         for name, column in _names(columns).items()
     }
     coordinates: dict[str, Any] = {"id": ("sample", dataset.ids)}
-    if dataset.manifest.get("splits") is not None:
-        coordinates["split"] = ("sample", _splits(dataset))
+    if (rule := dataset.manifest.get("splits")) is not None:
+        coordinates["split"] = ("sample", split_names(dataset.ids, rule).astype(str))
     if "times" in dataset.columns:
         coordinates["times"] = (("sample", "time"), dask_array(dataset, "times"))
     elif dataset.times is not None:
@@ -68,11 +67,3 @@ def _attrs(dataset: Dataset, column: str) -> dict[str, str]:
     field = dataset.fields[name]
     told = {"role": field.role, "space": field.space, "units": field.units}
     return {"column": column, **told, "description": field.description}
-
-
-def _splits(dataset: Dataset) -> Any:
-    """The split of each sample, an empty text for none."""
-    found = np.full(len(dataset), "", dtype=object)
-    for name, ids in divided(dataset.ids, dataset.manifest["splits"]).items():
-        found[np.isin(dataset.ids, ids)] = name
-    return found.astype(str)

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from storage.pictures.triangles import Drawing
 
-__all__ = ["arrows", "colour_limits", "draw", "magnitude"]
+__all__ = ["MAPS", "arrows", "colour_limits", "draw", "magnitude"]
 
 Array = NDArray[np.float64]
 
+MAPS = {"input": "viridis", "output": "magma"}
+"""Role of a field → colour map."""
 _ARROWS = 11  # along the longer side
 
 

@@ -20,14 +20,13 @@ from PIL import Image
 
 from storage import Dataset
 from storage.files import commit_bytes, make_folder
-from storage.pictures.drawing import arrows, colour_limits, draw, magnitude
-from storage.pictures.triangles import Drawing, drawing, inner_cells, outline
+from storage.pictures.drawing import MAPS, arrows, colour_limits, draw, magnitude
+from storage.pictures.triangles import Drawing, drawing, on_boundary, outline
 
 __all__ = ["samples_picture"]
 
 type Array = NDArray[np.float64]
 
-_MAPS = {"input": "viridis", "output": "magma"}
 _LONG = 2.0  # width to height from which samples are stacked, each field a column
 _NUMBERS = 5  # of parameters that are told
 _SMALL = 0.15  # of the common range: samples below it would be seen in one colour
@@ -72,7 +71,7 @@ def samples_picture(dataset: Dataset, rows: list[int], path: Path) -> Path | Non
     lines = max(text.count("\n") for text in titles) + 1
     figure, axes = _panels(len(shown), len(rows), width / height, lines, stacked)
     for line, (name, found) in zip(axes, shown.items(), strict=True):
-        cmap, label = _MAPS[dataset.fields[name].role], _label(dataset, name, found[0].how)
+        cmap, label = MAPS[dataset.fields[name].role], _label(dataset, name, found[0].how)
         _draw_line(figure, line, found, cmap, label, stacked)
     for ax, text in zip(axes[0], titles, strict=True):
         if stacked:
@@ -96,7 +95,7 @@ def _samples(dataset: Dataset, name: str, rows: list[int]) -> list[_Shown]:
             return []
         values = function.evaluate(how.cells, how.reference)
         found.append(_Shown(how, values, function.time))
-    if not all(_is_outline(shown) for shown in found):
+    if not all(on_boundary(shown.how, shown.values) for shown in found):
         return found
     edges = [outline(shown.how.mesh, shown.how.space) for shown in found]
     functions = [dataset.function(name, row) for row in rows]
@@ -104,14 +103,6 @@ def _samples(dataset: Dataset, name: str, rows: list[int]) -> list[_Shown]:
         _Shown(edge, function.evaluate(edge.cells, edge.reference), function.time)
         for edge, function in zip(edges, functions, strict=True)
     ]
-
-
-def _is_outline(shown: _Shown) -> bool:
-    """Whether the function is on the boundary of a plane domain alone, and zero elsewhere."""
-    if len(shown.how.axes) != 2 or int(shown.how.mesh["gdim"]) != 2:
-        return False
-    inner = inner_cells(shown.how.mesh)[shown.how.cells]
-    return bool(inner.any() and not shown.values[inner].any() and shown.values.any())
 
 
 def _panels(
@@ -212,8 +203,8 @@ def _png(figure: Figure) -> bytes:
 
 
 def _palette() -> Image.Image:
-    count = (256 - _GREYS) // len(_MAPS)
-    ramps = [colormaps[cmap](np.linspace(0.0, 1.0, count))[:, :3] for cmap in _MAPS.values()]
+    count = (256 - _GREYS) // len(MAPS)
+    ramps = [colormaps[cmap](np.linspace(0.0, 1.0, count))[:, :3] for cmap in MAPS.values()]
     greys = np.repeat(np.linspace(0.0, 1.0, _GREYS)[:, None], 3, axis=1)
     palette = Image.new("P", (1, 1))
     palette.putpalette(np.round(255 * np.concatenate([*ramps, greys])).astype(np.uint8).tobytes())

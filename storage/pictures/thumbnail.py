@@ -14,7 +14,7 @@ from PIL import Image
 from storage.dataset import Dataset
 from storage.files import commit_bytes, make_folder
 from storage.function import StoredFunction
-from storage.pictures.drawing import colour_limits, draw, magnitude
+from storage.pictures.drawing import MAPS, colour_limits, draw, magnitude
 from storage.pictures.triangles import Drawing, drawing
 
 __all__ = ["NAME", "commit_thumbnail", "thumbnail"]
@@ -25,7 +25,6 @@ NAME = "thumbnail.png"
 _WIDTH, _HEIGHT = 248, 120  # pixels: two squares and a gap
 _GAP = 8
 _LONG = 2.0  # width to height from which one is above the other
-_MAPS = ("viridis", "magma")
 
 
 def commit_thumbnail(dataset: Dataset) -> Path | None:
@@ -45,8 +44,8 @@ def thumbnail(dataset: Dataset) -> bytes | None:
     Without an input field the output alone; None if nothing can be drawn.
     """
     given = [name for name in dataset.inputs if name != "displacement"]
-    shown = [(name, _MAPS[0]) for name in given[:1]]
-    shown += [(name, _MAPS[1]) for name in _most_telling(dataset)[:1]]
+    shown = [(name, MAPS["input"]) for name in given[:1]]
+    shown += [(name, MAPS["output"]) for name in _most_telling(dataset)[:1]]
     found = [(*it, cmap) for name, cmap in shown if (it := _drawn(dataset, name)) is not None]
     if not found:
         return None

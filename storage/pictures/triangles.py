@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from storage.elements import shape_functions
 from storage.function import StoredFunction
 
-__all__ = ["Drawing", "Plane", "drawing", "inner_cells", "middle_plane", "outline"]
+__all__ = ["Drawing", "Plane", "drawing", "inner_cells", "middle_plane", "on_boundary", "outline"]
 
 type Array = NDArray[np.float64]
 type Index = NDArray[np.int64]
@@ -139,6 +139,14 @@ def inner_cells(mesh: Mapping[str, Any]) -> NDArray[np.bool_]:
     touched = np.zeros(len(mesh["points"]), dtype=bool)
     touched[cells[owner[:, None], np.array(EDGES[kind])[edge]]] = True
     return ~touched[cells].any(axis=1)
+
+
+def on_boundary(how: Drawing, values: Array) -> bool:
+    """Whether a function with these values (p, v) is zero but at the boundary of a plane domain."""
+    if len(how.axes) != 2 or int(how.mesh["gdim"]) != 2:
+        return False
+    inner = inner_cells(how.mesh)[how.cells]
+    return bool(inner.any() and not values[inner].any() and values.any())
 
 
 def _boundary(kind: str, cells: Index) -> tuple[Index, Index]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from storage.catalogue import FACETS, Summary
 from storage.web.html import render
-from storage.web.pages import library
+from storage.web.pages import Page, library
 
 __all__ = ["router"]
 
@@ -23,7 +23,6 @@ _WRONG: dict[int | str, dict[str, Any]] = {
 Folder = Annotated[str, Path(description="Name of the folder below the root.")]
 Id = Annotated[int, Path(ge=0, lt=2**62, description="Id of a stored sample.")]
 Offset = Annotated[int, Query(ge=0, lt=10**12)]
-Page = Annotated[int, Query(ge=0, lt=10**12, description="From 0.")]
 
 
 class Found(BaseModel):
@@ -70,7 +69,7 @@ def facets(
 @router.get("/api/datasets/{folder}", summary="Describe a data set", responses=_WRONG)
 def dataset(request: Request, folder: Folder) -> dict[str, Any]:
     """Its problem, fields, splits, provenance and what else its manifest says."""
-    found: dict[str, Any] = library(request).ask(library(request).entry(folder), "facts")
+    found: dict[str, Any] = _asked(request, folder, "facts")
     return found
 
 
@@ -108,8 +107,7 @@ def scalars(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> dict[str, list[Any]]:
     """Numbers of some samples by ascending id: parameters, moments, iterations, residuals."""
-    entry = library(request).entry(folder)
-    found: dict[str, list[Any]] = library(request).ask(entry, "scalars_page", offset, limit)
+    found: dict[str, list[Any]] = _asked(request, folder, "scalars_page", offset, limit)
     return found
 
 
@@ -121,21 +119,21 @@ def scalars(
 )
 def scalars_csv(request: Request, folder: Folder) -> Response:
     """A row for each sample."""
-    data = library(request).ask(library(request).entry(folder), "scalars_csv")
+    data = _asked(request, folder, "scalars_csv")
     return Response(data, media_type="text/csv; charset=utf-8")
 
 
 @router.get("/api/datasets/{folder}/shards", summary="List shards", responses=_WRONG)
 def shards(request: Request, folder: Folder, page: Page = 0) -> dict[str, Any]:
     """A page of the shards: file, samples, bytes, SHA-256."""
-    found: dict[str, Any] = library(request).ask(library(request).entry(folder), "shards", page)
+    found: dict[str, Any] = _asked(request, folder, "shards", page)
     return found
 
 
 @router.get("/api/datasets/{folder}/failures", summary="List failures", responses=_WRONG)
 def failures(request: Request, folder: Folder, page: Page = 0) -> dict[str, Any]:
     """A page of the samples that aren't stored, with their reasons."""
-    found: dict[str, Any] = library(request).ask(library(request).entry(folder), "failures", page)
+    found: dict[str, Any] = _asked(request, folder, "failures", page)
     return found
 
 
@@ -148,6 +146,11 @@ def page(request: Request) -> HTMLResponse:
 
 def _chosen(request: Request) -> dict[str, list[str]]:
     return {name: request.query_params.getlist(name) for name in FACETS}
+
+
+def _asked(request: Request, folder: str, task: str, *args: Any) -> Any:
+    shelf = library(request)
+    return shelf.ask(shelf.entry(folder), task, *args)
 
 
 def _values(request: Request, folder: str, id: int, name: str, as_npy: bool) -> Any:

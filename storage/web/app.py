@@ -6,8 +6,8 @@ import logging
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -130,26 +130,19 @@ class _Patient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 class _Server(uvicorn.Server):
     """Ends quietly: the signal is not raised again after the end."""
 
-    def capture_signals(self) -> Any:
-        return _ending(self)
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """While the server runs, SIGINT and SIGTERM ask it to end."""
 
-
-class _ending:
-    """While the server runs, SIGINT and SIGTERM ask it to end."""
-
-    def __init__(self, server: uvicorn.Server) -> None:
-        self._server, self._before = server, {}  # type: ignore[var-annotated]
-
-    def __enter__(self) -> None:
         def end(*_: Any) -> None:
-            self._server.should_exit = True
+            self.should_exit = True
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, end)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        before = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

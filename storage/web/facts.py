@@ -9,29 +9,31 @@ import json
 from collections import Counter
 from typing import Any
 
+from storage.catalogue.facts import group, number, sequence
 from storage.dataset import Dataset
 from storage.errors import StorageError
 from storage.scalars import descriptions
 from storage.web.opened import NotThere, OpenDataset
 
-__all__ = ["failures", "facts", "sample", "shards"]
+__all__ = ["SOLVED", "as_json", "facts", "sample", "text"]
 
 _LONG = 20_000
-_PAGE = 50
-_LARGEST = 1e300  # JSON may hold integers that no float can
-_SOLVED = {
+_MANY = 50  # entries of a table
+_PROBLEM = 400_000  # characters
+SOLVED = {
     "iterations": "iterations",
     "true_residual": "true residual",
     "seconds": "seconds",
     "systems": "linear systems",
 }
+"""Columns of `solve/` that are shown, and their names on pages."""
 
 
 def facts(opened: OpenDataset) -> dict[str, Any]:
     """Return what is the same for all samples."""
     data, manifest = opened.data, opened.data.manifest
-    spec = _dict(manifest.get("spec"))
-    failed = _list(manifest.get("failures"))
+    spec = group(manifest.get("spec"))
+    failed = sequence(manifest.get("failures"))
     return {
         "unknowns": _unknowns(data),
         "finalised": data.has_manifest,
@@ -39,7 +41,7 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
         "data_key": text(manifest.get("data_key"), 64),
         "samples": len(data),
         "failed": len(failed),
-        "reasons": Counter(text(_dict(f).get("reason"), 300) for f in failed).most_common(20),
+        "reasons": Counter(text(group(f).get("reason"), 300) for f in failed).most_common(20),
         "dimension": int(data.mesh["gdim"]),
         "mesh": _mesh(data),
         "fields": [_field(data, name) for name in [*data.inputs, *data.outputs]],
@@ -47,15 +49,15 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
         "described": descriptions(data),
         "solved": _solved(data),
         "steps": _steps(data),
-        "problem": _problem(_dict(manifest.get("problem"))),
-        "splits": _short(_dict(manifest.get("splits")).get("counts")),
-        "definitions": _definitions(_dict(manifest.get("definitions"))),
+        "problem": _problem(group(manifest.get("problem"))),
+        "splits": _short(group(manifest.get("splits")).get("counts")),
+        "definitions": _definitions(group(manifest.get("definitions"))),
         "shards": len(manifest["shards"]),
         "bytes": sum(int(s["bytes"] or 0) for s in manifest["shards"]),
-        "rtol": _number(manifest.get("rtol")),
+        "rtol": number(manifest.get("rtol")),
         "timings": _numbers(manifest.get("timings")),
-        "pilots": _pilots(_dict(manifest.get("strategy"))),
-        "provenance": _provenance(_dict(manifest.get("provenance"))),
+        "pilots": _pilots(group(manifest.get("strategy"))),
+        "provenance": _provenance(group(manifest.get("provenance"))),
         "licence": text(manifest.get("licence"), 200),
         "citations": _citations(manifest),
         "spec": _yaml(spec),
@@ -65,7 +67,6 @@ def facts(opened: OpenDataset) -> dict[str, Any]:
         "comparison": opened.folders("comparison"),
         "titles": _titles(opened, "training", "report.md")
         | _titles(opened, "comparison", "comparison.md"),
-        "check": _check(opened),
     }
 
 
@@ -80,40 +81,11 @@ def sample(opened: OpenDataset, row: int) -> dict[str, Any]:
         numbers[text(name, 100)] = [float(v) for v in values[:8]]
     found["parameters"] = numbers
     found["solved"] = {
-        name: _number(float(data.read(f"solve/{column}", row).max()))
-        for column, name in _SOLVED.items()
-        if f"solve/{column}" in data.columns
+        name: number(float(data.read(f"solve/{column}", row).max()))
+        for column, name in _solved(data)
     }
     found["times"] = _times(data, row)
     return found
-
-
-def shards(opened: OpenDataset, page: int) -> dict[str, Any]:
-    """Return one page of the list of shards: file, samples, bytes, checksum."""
-    entries = opened.data.manifest["shards"]
-    first = _first(page, len(entries))
-    rows = [
-        {
-            "file": text(entry["file"], 200),
-            "samples": _count(entry["ids"]),
-            "bytes": entry["bytes"],
-            "sha256": text(entry["sha256"], 64),
-        }
-        for entry in entries[first : first + _PAGE]
-    ]
-    return {"rows": rows, "count": len(entries), "page": page, "size": _PAGE}
-
-
-def failures(opened: OpenDataset, page: int) -> dict[str, Any]:
-    """Return one page of the samples that failed: id, reason, and what else is known."""
-    found = _list(opened.data.manifest.get("failures"))
-    first = _first(page, len(found))
-    rows = []
-    for failure in map(_dict, found[first : first + _PAGE]):
-        rest = {k: v for k, v in failure.items() if k not in ("id", "reason")}
-        reason = text(failure.get("reason"), 500)
-        rows.append({"id": text(failure.get("id"), 30), "reason": reason, "rest": _json(rest)})
-    return {"rows": rows, "count": len(found), "page": page, "size": _PAGE}
 
 
 def text(value: Any, most: int = _LONG) -> str:
@@ -121,18 +93,8 @@ def text(value: Any, most: int = _LONG) -> str:
     if value is None:
         return ""
     plain = isinstance(value, str | int | float)  # 0 is said too
-    said = str(value) if plain else _json(value)
+    said = str(value) if plain else as_json(value)
     return said if len(said) <= most else said[: most - 1] + "…"
-
-
-def _first(page: int, count: int) -> int:
-    if page < 0 or (page and page * _PAGE >= count):
-        raise NotThere(f"there is no page {page}")
-    return page * _PAGE
-
-
-def _count(ids: list[Any]) -> int:
-    return sum(item[1] - item[0] if isinstance(item, list) else 1 for item in ids)
 
 
 def _field(data: Dataset, name: str) -> dict[str, Any]:
@@ -140,7 +102,7 @@ def _field(data: Dataset, name: str) -> dict[str, Any]:
     role = "input" if name in data.inputs else "output"
     column = data.columns[f"{role}s/{name}"]
     space = data.spaces.get(field.space, {})
-    statistics = _dict(_dict(_dict(data.statistics).get("fields")).get(name))
+    statistics = group(group(group(data.statistics).get("fields")).get(name))
     return {
         "name": text(name, 100),
         "role": role,
@@ -151,7 +113,7 @@ def _field(data: Dataset, name: str) -> dict[str, Any]:
         "timed": len(column["shape"]) == 2,
         "dtype": str(column["dtype"]).lstrip("<|"),
         "fixed": 0 if field.constrained is None else len(field.constrained),
-        "statistics": {k: _number(statistics.get(k)) for k in ("mean", "std", "min", "max")},
+        "statistics": {k: number(statistics.get(k)) for k in ("mean", "std", "min", "max")},
     }
 
 
@@ -184,7 +146,7 @@ def _unknowns(data: Dataset) -> int:
 
 
 def _solved(data: Dataset) -> list[tuple[str, str]]:
-    return [(c, name) for c, name in _SOLVED.items() if f"solve/{c}" in data.columns]
+    return [(c, name) for c, name in SOLVED.items() if f"solve/{c}" in data.columns]
 
 
 def _steps(data: Dataset) -> int:
@@ -202,28 +164,31 @@ def _times(data: Dataset, row: int) -> list[float | None]:
     if "times_mask" in data.columns:
         mask = data.read("times_mask", row).astype(bool)
         times = times[mask] if times is not None else [None] * int(mask.sum())
-    return [None] * steps if times is None else [_number(t) for t in times]
+    if times is None:
+        return [None] * steps
+    return [None if t is None else number(float(t)) for t in times]
 
 
 def _split(data: Dataset, row: int) -> str:
-    from storage.splits import split_ids
+    from storage.splits import divided
 
-    rule = _dict(data.manifest.get("splits"))
+    rule = group(data.manifest.get("splits"))
     if not rule:
         return ""
-    members = split_ids([data.ids[row]], rule["seed"], rule["fractions"])
+    members = divided([data.ids[row]], rule)
     return next((name for name, ids in members.items() if len(ids)), "none")
 
 
 def _problem(problem: dict[str, Any]) -> dict[str, Any]:
     known = ("family", "description", "strong", "weak", "boundary", "initial", "outputs", "symbols")
-    return {key: problem[key] for key in known if key in problem and len(_json(problem)) < 400_000}
+    found = {key: problem[key] for key in known if key in problem}
+    return found if len(json.dumps(found, default=str)) <= _PROBLEM else {}
 
 
 def _provenance(told: dict[str, Any]) -> dict[str, Any]:
     """Who made it, how, with what: texts, and `versions` as a table of texts."""
     found: dict[str, Any] = {}
-    for name, value in list(told.items())[:_PAGE]:
+    for name, value in list(told.items())[:_MANY]:
         if isinstance(value, list):
             value = " ".join(text(item, 2000) for item in value[:200])
         found[text(name, 60)] = text(value, 4000)
@@ -232,21 +197,22 @@ def _provenance(told: dict[str, Any]) -> dict[str, Any]:
 
 def _short(told: Any) -> dict[str, str]:
     """The first entries of a table, as texts."""
-    return {text(k, 60): text(v, 60) for k, v in list(_dict(told).items())[:_PAGE]}
+    return {text(k, 60): text(v, 60) for k, v in list(group(told).items())[:_MANY]}
 
 
 def _definitions(told: dict[str, Any]) -> list[dict[str, Any]]:
     """Name, fields and splits of the problem definitions."""
     found = []
-    for name, entry in [(name, _dict(entry)) for name, entry in list(told.items())[:50]]:
-        splits = _dict(entry.get("splits"))
+    for name, entry in list(told.items())[:_MANY]:
+        entry = group(entry)
+        splits = group(entry.get("splits"))
         said: dict[str, Any] = {
-            key: [text(f, 100) for f in _list(entry.get(key))[:_PAGE]]
+            key: [text(f, 100) for f in sequence(entry.get(key))[:_MANY]]
             for key in ("inputs", "outputs")
         }
         said |= {"name": text(name, 100), "description": text(entry.get("description"), 300)}
         counts = _short(splits.get("counts"))
-        where = text(_dict(splits.get("ood")).get("where"), 300)
+        where = text(group(splits.get("ood")).get("where"), 300)
         found.append(said | {"counts": counts, "where": where})
     return found
 
@@ -254,14 +220,14 @@ def _definitions(told: dict[str, Any]) -> list[dict[str, Any]]:
 def _pilots(strategy: dict[str, Any]) -> list[dict[str, Any]]:
     """What was tried on which shard, and what was picked."""
     found = []
-    for pilot in map(_dict, _list(strategy.get("pilots"))[:20]):
+    for pilot in map(group, sequence(strategy.get("pilots"))[:20]):
         trials = [
             {
                 "strategy": text(trial.get("strategy"), 100),
-                "ms": _number(trial.get("ms")),
-                "iterations": _number(trial.get("iterations")),
+                "ms": number(trial.get("ms")),
+                "iterations": number(trial.get("iterations")),
             }
-            for trial in map(_dict, _list(pilot.get("trials"))[:30])
+            for trial in map(group, sequence(pilot.get("trials"))[:30])
         ]
         said = {key: text(pilot.get(key), 200) for key in ("shard", "picked", "matrices")}
         found.append(said | {"trials": trials})
@@ -288,7 +254,7 @@ def _runs(opened: OpenDataset) -> list[str]:
 def _titles(opened: OpenDataset, kind: str, name: str) -> dict[str, str]:
     """Run → first line of its report."""
     found = {}
-    for run in opened.folders(kind)[:_PAGE]:
+    for run in opened.folders(kind)[:_MANY]:
         try:
             data = opened.bytes_of(opened.folder.path / kind / run / name, 1 << 18)
         except (NotThere, StorageError):
@@ -296,13 +262,6 @@ def _titles(opened: OpenDataset, kind: str, name: str) -> dict[str, str]:
         line = data.partition(b"\n")[0].decode("utf-8", "replace")
         found[run] = text(line.lstrip("# ").strip(), 200)
     return found
-
-
-def _check(opened: OpenDataset) -> dict[str, Any]:
-    try:
-        return _dict(json.loads(opened.bytes_of(opened.folder.path / "check.json", 1 << 22)))
-    except (NotThere, ValueError):
-        return {}
 
 
 def _yaml(value: dict[str, Any]) -> str:
@@ -313,24 +272,11 @@ def _yaml(value: dict[str, Any]) -> str:
     return text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), 200_000)
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """A value as JSON, cut; nothing for what is empty."""
     return json.dumps(value, default=str, ensure_ascii=False)[:_LONG] if value else ""
 
 
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
-        return None
-    return float(value) if abs(value) < _LARGEST else None
-
-
 def _numbers(value: Any) -> dict[str, float]:
-    found = {text(k, 60): _number(v) for k, v in _dict(value).items()}
+    found = {text(k, 60): number(v) for k, v in group(value).items()}
     return {k: v for k, v in found.items() if v is not None}

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from storage.web.library import Entry
 from storage.web.pages import library
-from storage.web.pool import Missing
 
 __all__ = ["router"]
 
@@ -73,8 +72,6 @@ def report_picture(
     request: Request, folder: str, kind: str, run: str, name: Annotated[str, Path(max_length=300)]
 ) -> Response:
     """A picture of a training run or comparison."""
-    if not name.endswith(".png"):
-        raise Missing(f"there is no {name[:100]!r}")
     return _answer(request, folder, "report_picture", kind, run, name)
 
 

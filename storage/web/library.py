@@ -17,7 +17,7 @@ from typing import Any
 from storage.catalogue import Catalogue, Summary
 from storage.catalogue.rows import Row, unread
 from storage.errors import DamagedFile
-from storage.web.limits import read_small
+from storage.web.limits import is_png, read_small
 from storage.web.pool import Busy, Damaged, Missing, Pool
 
 __all__ = ["Entry", "Library"]
@@ -27,7 +27,6 @@ _SHARE = 20  # at least so many times as long as looking took
 _FIRST = 8.0  # seconds that a first request waits for the index
 _BYTES = 96 << 20
 _THUMBNAIL = 1 << 20
-_PNG = b"\x89PNG\r\n\x1a\n"
 _NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]{0,254}")
 _STATED = (
     "manifest.json",
@@ -116,7 +115,7 @@ class Library:
             data = read_small(self.root, path, _THUMBNAIL)
         except (FileNotFoundError, DamagedFile):
             data = b""
-        return data if data.startswith(_PNG) else self.ask(entry, "thumbnail")
+        return data if is_png(data) else self.ask(entry, "thumbnail")
 
     def ask(self, entry: Entry, task: str, *args: Any) -> Any:
         """Let a worker do a task of `storage.web.tasks`; what it gives is kept for a while.

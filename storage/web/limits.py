@@ -16,9 +16,18 @@ from typing import Any
 import h5py
 import numpy as np
 
+from storage import files
 from storage.errors import DamagedFile
 
-__all__ = ["check_hdf5", "check_inside", "check_manifest", "check_size", "read_small"]
+__all__ = [
+    "check_hdf5",
+    "check_inside",
+    "check_manifest",
+    "check_size",
+    "is_png",
+    "packed_count",
+    "read_small",
+]
 
 FILE_BYTES = 1 << 40
 MANIFEST_BYTES = 64 << 20
@@ -60,21 +69,17 @@ def read_small(root: Path, path: Path, most: int) -> bytes:
         DamagedFile: it leads out of the root, is no plain file or a larger one, or can't be read.
     """
     check_inside(root, path)
-    try:
-        check_size(path, most)
-        with open(path, "rb") as file:
-            return file.read(most)
-    except NotADirectoryError as error:
-        raise FileNotFoundError(str(path)) from error
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DamagedFile(f"{path.name}: cannot be read ({error.strerror})") from error
+    return files.read_bytes(path, most)
+
+
+def is_png(data: bytes) -> bool:
+    """Whether bytes begin as those of a PNG do."""
+    return data.startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def check_manifest(manifest: dict[str, Any]) -> None:
     """Raise DamagedFile if a manifest claims more than can be shown."""
-    count = sum(_packed(ids) for ids in (shard["ids"] for shard in manifest["shards"]))
+    count = sum(packed_count(shard["ids"]) for shard in manifest["shards"])
     if count > SAMPLES:
         raise DamagedFile(f"manifest.json: claims {count} samples, more than {SAMPLES}")
     for name, kind in manifest["columns"].items():
@@ -83,8 +88,8 @@ def check_manifest(manifest: dict[str, Any]) -> None:
             raise DamagedFile(f"manifest.json: a sample of {name} claims {size} bytes")
 
 
-def _packed(ids: list[Any]) -> int:
-    """How many ids a packed list means; nothing is unpacked."""
+def packed_count(ids: list[Any]) -> int:
+    """Return how many ids a packed list means; nothing is unpacked."""
     pairs = [item for item in ids if isinstance(item, list)]
     return len(ids) - len(pairs) + sum(int(end) - int(first) for first, end in pairs)
 

@@ -15,7 +15,7 @@ from storage.web.html import STATIC, render
 from storage.web.library import Entry, Library
 from storage.web.pool import Damaged, Missing
 
-__all__ = ["router"]
+__all__ = ["Page", "library", "router"]
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -33,6 +33,7 @@ SORTS = {
 }
 _WHOLE = 10**12
 _MOST_FIELDS = 6
+Page = Annotated[int, Query(ge=0, lt=_WHOLE, description="From 0.")]
 
 
 def library(request: Request) -> Library:
@@ -100,8 +101,7 @@ def dataset(request: Request, folder: str) -> HTMLResponse:
         shown = _sample(request, shelf, entry, facts) if facts["samples"] else None
     except Damaged as error:  # of this one sample; there is more to show
         unread = str(error)
-    failures = shelf.ask(entry, "failures", 0) if facts["failed"] else None
-    problem = view.problem(facts["problem"])
+    failed = shelf.ask(entry, "failures", 0) if facts["failed"] else None
     return render(
         request,
         "dataset.html",
@@ -109,8 +109,8 @@ def dataset(request: Request, folder: str) -> HTMLResponse:
         facts=facts,
         shown=shown,
         unread=unread,
-        failures=failures,
-        problem=problem,
+        failures=failed,
+        problem=view.problem(facts["problem"]),
         loader=view.loader(facts, shelf.root / folder),
     )
 
@@ -125,30 +125,26 @@ def sample(request: Request, folder: str) -> HTMLResponse:
 
 
 @router.get("/data/{folder}/shards")
-def shards(
-    request: Request, folder: str, page: Annotated[int, Query(ge=0, le=_WHOLE)] = 0
-) -> HTMLResponse:
+def shards(request: Request, folder: str, page: Page = 0) -> HTMLResponse:
     """A page of the list of shards."""
-    entry = library(request).entry(folder)
-    found = library(request).ask(entry, "shards", page)
-    return render(request, "shards.html", entry=entry, found=found)
+    return _listing(request, folder, "shards", page)
 
 
 @router.get("/data/{folder}/failures")
-def failures(
-    request: Request, folder: str, page: Annotated[int, Query(ge=0, le=_WHOLE)] = 0
-) -> HTMLResponse:
+def failures(request: Request, folder: str, page: Page = 0) -> HTMLResponse:
     """A page of the list of samples that failed."""
+    return _listing(request, folder, "failures", page)
+
+
+def _listing(request: Request, folder: str, what: str, page: int) -> HTMLResponse:
     entry = library(request).entry(folder)
-    found = library(request).ask(entry, "failures", page)
-    return render(request, "failures.html", entry=entry, found=found)
+    found = library(request).ask(entry, what, page)
+    return render(request, f"{what}.html", entry=entry, found=found)
 
 
 @router.get("/data/{folder}/{kind}/{run}")
 def report(request: Request, folder: str, kind: str, run: str) -> HTMLResponse:
     """The report of a training run, or of a comparison of operators."""
-    if kind not in ("training", "comparison"):
-        raise Missing(f"there is no page {kind[:100]!r}")
     entry = library(request).entry(folder)
     base = f"/data/{view.quoted(folder)}/{kind}/{view.quoted(run)}"
     found = library(request).ask(entry, "report", kind, run, base, entry.version)

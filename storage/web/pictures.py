@@ -12,16 +12,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from storage.errors import DamagedFile
 from storage.function import StoredFunction
-from storage.pictures.drawing import arrows, colour_limits, draw, magnitude
+from storage.pictures.drawing import MAPS, arrows, colour_limits, draw, magnitude
 from storage.pictures.mesh_edges import mesh_edges
-from storage.pictures.triangles import Drawing, Plane, drawing, inner_cells, outline
+from storage.pictures.triangles import Drawing, Plane, drawing, on_boundary, outline
 from storage.web.opened import OpenDataset
-from storage.web.themes import EDGES, INK, MAPS
+from storage.web.themes import EDGES, INK, ticks
 
 __all__ = ["field_picture", "mesh_picture"]
 
@@ -62,7 +62,9 @@ def field_picture(
     function = opened.function(field, row, step)
     how = _drawing(opened, field, function, plane)
     values = function.evaluate(how.cells, how.reference)
-    how, values = _on_boundary(how, values, function)
+    if on_boundary(how, values):
+        how = outline(how.mesh, how.space)
+        values = function.evaluate(how.cells, how.reference)
     if not np.isfinite(values).all():
         raise DamagedFile(f"{field} of this sample holds NaN or infinities")
     role = opened.data.fields[field].role or "output"
@@ -110,17 +112,6 @@ def _drawing(
     return opened.keep(("drawing", opened.data.fields[field].space, plane), make)
 
 
-def _on_boundary(how: Drawing, values: Any, function: StoredFunction) -> tuple[Drawing, Any]:
-    """On the outline alone where the function is on the boundary of a plane domain alone."""
-    if len(how.axes) != 2 or int(how.mesh["gdim"]) != 2:
-        return how, values
-    inner = inner_cells(how.mesh)[how.cells]
-    if not inner.any() or values[inner].any() or not values.any():
-        return how, values
-    how = outline(how.mesh, how.space)
-    return how, function.evaluate(how.cells, how.reference)
-
-
 def _picture(how: Drawing, values: Any, cmap: str, theme: str) -> bytes:
     data = magnitude(values)
     limits, extend = colour_limits(data)
@@ -136,18 +127,12 @@ def _picture(how: Drawing, values: Any, cmap: str, theme: str) -> bytes:
         orientation="horizontal",
         extend=extend,
         ticks=MaxNLocator(4),
-        format=_numbers(),
+        format=ticks(),
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
     frame.bar.tick_params(labelsize=10, colors=INK[theme], length=3)
     frame.bar.xaxis.get_offset_text().set(fontsize=9, color=INK[theme])
     return _drawn(frame.figure)
-
-
-def _numbers() -> ScalarFormatter:
-    ticks = ScalarFormatter(useMathText=False)
-    ticks.set_powerlimits((-3, 4))
-    return ticks
 
 
 def _graph(how: Drawing, data: Any, limits: Any, theme: str) -> bytes:

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from storage.catalogue.figures import is_logarithmic
 from storage.errors import DamagedFile
-from storage.web.themes import ACCENT, BAND, GRID, INK, WARN
+from storage.web.themes import ACCENT, BAND, GRID, INK, WARN, ticks
 
 __all__ = ["histogram", "series"]
 
@@ -45,7 +45,7 @@ def histogram(values: NDArray[Any], title: str, theme: str) -> bytes:
         axes.set_xscale("log")
         _powers(axes.xaxis)
     else:
-        axes.xaxis.set_major_formatter(_numbers())
+        axes.xaxis.set_major_formatter(ticks())
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=_whole(data), min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.set_xlabel(_plain(title), fontsize=10, color=INK[theme])
@@ -138,12 +138,6 @@ def _powers(axis: Any) -> None:
 def _power(value: float) -> str:
     """0.01, 100, 1e−8."""
     return f"{value:g}" if 1e-3 < value < 1e4 else f"1e{round(np.log10(value))}".replace("-", "−")
-
-
-def _numbers() -> ScalarFormatter:
-    ticks = ScalarFormatter(useMathText=False)
-    ticks.set_powerlimits((-3, 4))
-    return ticks
 
 
 def _plain(title: str) -> str:

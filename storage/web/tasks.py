@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from storage.pictures.triangles import Plane
-from storage.web import facts
+from storage.web import facts, listings
+from storage.web.limits import is_png
 from storage.web.opened import NotThere, OpenDataset
 from storage.web.pictures import field_picture, mesh_picture
 from storage.web.plots import histogram, series
@@ -49,7 +50,7 @@ def plot(opened: OpenDataset, kind: str, name: str, theme: str) -> bytes:
     scalars = opened.scalars()
     if name not in scalars or kind not in ("histogram", "series"):
         raise NotThere(f"there is no {kind} of {name!r}")
-    title = {"true_residual": "true residual"}.get(name, name)
+    title = facts.SOLVED.get(name, name)
     if kind == "histogram":
         return histogram(scalars[name], title, theme)
     if "order" not in scalars:
@@ -124,7 +125,10 @@ def report_picture(opened: OpenDataset, kind: str, run: str, name: str) -> bytes
     folder = _report_folder(opened, kind, run)
     if not _NAME.fullmatch(name) or not name.endswith(".png"):
         raise NotThere(f"there is no picture {name!r}")
-    return _png(opened.bytes_of(folder / name, _PICTURE))
+    data = opened.bytes_of(folder / name, _PICTURE)
+    if not is_png(data):
+        raise NotThere("it is no PNG")
+    return data
 
 
 def _report_folder(opened: OpenDataset, kind: str, run: str) -> Any:
@@ -144,15 +148,9 @@ def thumbnail(opened: OpenDataset) -> bytes:
     return found
 
 
-def _png(data: bytes) -> bytes:
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise NotThere("it is no PNG")
-    return data
-
-
 TASKS: dict[str, Callable[..., Any]] = {
     "facts": facts.facts,
-    "failures": facts.failures,
+    "failures": listings.failures,
     "mesh": mesh,
     "picture": picture,
     "plot": plot,
@@ -162,7 +160,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "sample": facts.sample,
     "scalars_csv": scalars_csv,
     "scalars_page": scalars_page,
-    "shards": facts.shards,
+    "shards": listings.shards,
     "thumbnail": thumbnail,
     "values": values,
 }

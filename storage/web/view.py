@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from storage.catalogue.facts import group, sequence
 from storage.web.library import Entry
 
 __all__ = ["here", "loader", "pictures", "problem", "quoted", "whole"]
@@ -87,9 +88,9 @@ def _alt(
 
 def problem(said: Mapping[str, Any]) -> dict[str, Any]:
     """Equations and symbols of `manifest.problem`, in the form that the page shows."""
-    weak = [w for w in _list(said.get("weak")) if isinstance(w, Mapping)]
-    conditions = [c for c in _list(said.get("boundary")) if isinstance(c, Mapping)]
-    symbols, outputs = _table(said.get("symbols")), _table(said.get("outputs"))
+    weak = [w for w in sequence(said.get("weak")) if isinstance(w, Mapping)]
+    conditions = [c for c in sequence(said.get("boundary")) if isinstance(c, Mapping)]
+    symbols, outputs = group(said.get("symbols")), group(said.get("outputs"))
     initial = _texts(said.get("initial"))
     return {
         "description": str(said.get("description", ""))[:500],
@@ -101,8 +102,7 @@ def problem(said: Mapping[str, Any]) -> dict[str, Any]:
             for name in list(outputs)[:1]
             for i, value in enumerate(initial)
         ],
-        "symbols": [_symbol(name, dict(about)) for name, about in _pairs(outputs)]
-        + [_symbol(name, dict(about)) for name, about in _pairs(symbols)],
+        "symbols": [_symbol(*pair) for pair in [*_pairs(outputs), *_pairs(symbols)]],
     }
 
 
@@ -121,14 +121,13 @@ def _condition(condition: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [(text, name, value) for name, value in zip(names, values, strict=False)]
 
 
-def _symbol(name: str, about: dict[str, Any]) -> dict[str, str]:
+def _symbol(name: str, about: Mapping[str, Any]) -> dict[str, str]:
     law = about.get("law")
-    value = str(about.get("value", ""))[:300]
     return {
         "name": str(about.get("written", name))[:100],
         "meaning": str(about.get("meaning", ""))[:300],
         "units": "" if about.get("units") in (None, "1") else str(about["units"])[:60],
-        "value": value,
+        "value": str(about.get("value", ""))[:300],
         "law": _law(law) if isinstance(law, Mapping) else "",
     }
 
@@ -150,16 +149,8 @@ def _pairs(table: Any) -> list[tuple[str, Mapping[str, Any]]]:
     return [(str(k), v) for k, v in list(table.items())[:60] if isinstance(v, Mapping)]
 
 
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _texts(value: Any) -> list[str]:
-    return [str(item) for item in _list(value)[:_EQUATIONS]]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return [str(item) for item in sequence(value)[:_EQUATIONS]]
 
 
 def loader(facts: Mapping[str, Any], path: Path) -> str:

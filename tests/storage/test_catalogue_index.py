@@ -338,6 +338,21 @@ def test_several_threads_share_one(root):
     assert not errors
 
 
+def test_a_row_that_is_replaced_while_one_asks_is_found(root, monkeypatch):
+    asked, other = Catalogue(root), Catalogue(root)
+    asked.refresh()
+    before = asked.find("solution")
+    read = index_rows.rows
+
+    def replaced_meanwhile(connection, ids):
+        for folder in data_sets(root):
+            other.update(folder)
+        return read(connection, ids)
+
+    monkeypatch.setattr(index_rows, "rows", replaced_meanwhile)
+    assert asked.find("solution") == before and len(before) == 2
+
+
 def test_locate_takes_names_and_beginnings(root):
     assert locate(root, "time-0123456789") == locate(root, "ti") == root / "time-0123456789"
     shutil.copytree(root / "time-0123456789", root / "time-two-0123456789")

@@ -82,6 +82,20 @@ def test_it_is_valid_and_its_records_are_loaded(tmp_path, caplog, kind):
     assert counted == {name: len(ids) for name, ids in splits.items()}
 
 
+def test_samples_out_of_distribution_are_a_split_of_their_definition(tmp_path, caplog):
+    folder = make_dataset(tmp_path, samples=24)
+    wanted = {"description": "", "inputs": None, "outputs": None, "seed": 1}
+    wanted |= {"fractions": {"train": 0.8, "test": 0.2}, "ood": "mean(a) > 0"}
+    build_manifest(DataFolder(folder), COMMON, definitions={"far": wanted})
+    dataset = open_dataset(folder).define("far")
+    FORMATS["croissant"](dataset, folder, ExportOptions())
+    found = read(folder, caplog)
+    counted = {row["splits/name"]: row["splits/samples"] for row in found.records("splits")}
+    assert counted["ood"] == len(dataset.split("ood")) > 0
+    used = {row["scalars/split"].decode() for row in found.records("scalars")}
+    assert used <= set(counted)
+
+
 def test_every_file_is_there_with_its_checksum(tmp_path, caplog):
     folder = make(tmp_path)
     export(folder)

@@ -171,7 +171,7 @@ def test_samples_are_read_a_few_at_a_time(sets, monkeypatch):
     from storage.exports import grid_samples
 
     once = [s.outputs["u"] for s in GridSamples(sets["scalar"], AT_65)]
-    monkeypatch.setattr(grid_samples, "_READ_BYTES", 1)
+    monkeypatch.setattr(grid_samples, "READ_BYTES", 1)
     again = list(GridSamples(sets["scalar"], AT_65))
     np.testing.assert_array_equal(np.stack(once), np.stack([s.outputs["u"] for s in again]))
     assert [s.row for s in again] == list(range(10))

@@ -54,9 +54,10 @@ def test_a_second_writers_name_is_fine(folder):
 
 def test_batches_whose_numbers_begin_alike_are_apart(folder):
     """Batch 100000 has six digits, batch 1000000 seven."""
-    for name in ("0000-100000.h5", "0000-100000-0a1b2c3d.h5", "0000-1000000.h5"):
+    names = ["0000-100000.json", "0000-100000.h5", "0000-100000-0a1b2c3d.h5"]
+    for name in (*names, "0000-1000000.h5"):
         (folder.shards / name).write_bytes(b"")
-    found = [path.name for path in folder.shard_files("0000-100000")]
-    assert found == ["0000-100000.h5", "0000-100000-0a1b2c3d.h5"]
+    found = [path.name for path in folder.batch_files("0000-100000")]
+    assert found == names
     discard_shard(folder, 0, 100000)
-    assert folder.shard_files("0000-100000") == [] and folder.shard_files("0000-1000000")
+    assert folder.batch_files("0000-100000") == [] and folder.batch_files("0000-1000000")

@@ -220,13 +220,16 @@ def test_masked_time_steps_may_be_nan_but_used_ones_not(originals, tmp_path):
 def test_full_check_computes_residuals_again(originals):
     path, seen = originals["scalar"], []
 
-    def recompute(ids, inputs, outputs):
+    def recompute(ids, columns):
         seen.extend(ids.tolist())
-        assert inputs["a"].shape == outputs["u"].shape == (len(ids), 9)
-        assert inputs["parameters/c"].shape == (len(ids), 3)
+        assert columns["inputs/a"].shape == columns["outputs/u"].shape == (len(ids), 9)
+        assert columns["parameters/c"].shape == (len(ids), 3)
         return Recomputed(
             np.select([ids == 11, ids == 12, ids == 13], [1e-6, np.inf, 5e-9], 1e-9),
-            {"a": np.where(ids == 14, 1e-3, 0.0), "parameters/c": np.where(ids == 15, np.nan, 0)},
+            {
+                "inputs/a": np.where(ids == 14, 1e-3, 0.0),
+                "parameters/c": np.where(ids == 15, np.nan, 0),
+            },
             "no reason" if 16 in ids else None,
         )
 
@@ -248,7 +251,7 @@ def test_full_check_computes_residuals_again(originals):
 def test_a_forged_residual_is_found(originals, tmp_path):
     path = shutil.copytree(originals["scalar"], tmp_path / "forged")
     put("solve/true_residual", 3, 1e-15)(path)
-    found = check_dataset(path, recompute=lambda ids, a, u: Recomputed(np.full(len(ids), 1e-9)))
+    found = check_dataset(path, recompute=lambda ids, columns: Recomputed(np.full(len(ids), 1e-9)))
     assert "residual.stored" in {finding.code for finding in found}
 
 
@@ -270,7 +273,7 @@ def test_several_processes_find_the_same(originals, tmp_path):
     assert done == [1, 2, 3]
 
 
-def die(ids, inputs, outputs):
+def die(ids, columns):
     """A process that HDF5, say, kills while it reads one shard."""
     if 5 in ids:
         os._exit(9)

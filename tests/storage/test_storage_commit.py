@@ -191,8 +191,17 @@ def test_leftovers_of_the_dead_go_and_of_the_living_stay(tmp_path):
     strange = tmp_path / "notes.tmp"
     for path in (gone, live, elsewhere, strange):
         path.write_bytes(b"half a sh")
+    folder = tmp_path / f"out.{host}.{dead.pid}.0123abcd.tmp"  # of an export that was killed
+    folder.mkdir()
     assert files.remove_leftovers(tmp_path) == [gone]
-    assert set(files.leftovers(tmp_path)) == {live, elsewhere, strange}
+    assert set(files.leftovers(tmp_path)) == {live, elsewhere, strange, folder}
+
+
+def test_a_leftover_that_another_process_removes_first(tmp_path, monkeypatch):
+    path = tmp_path / "x.tmp"
+    path.touch()
+    monkeypatch.setattr(files, "is_abandoned", lambda path: path.unlink() is None)
+    assert files.remove_leftovers(tmp_path) == []
 
 
 def test_leftovers_of_a_killed_writer_nobody_waited_for(tmp_path):

@@ -6,11 +6,9 @@ import time
 
 import pytest
 from synthetic import make_dataset
-from web_server import running
+from web_server import FLAGS, running
 
 CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: `make browser`")
 

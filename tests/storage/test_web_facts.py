@@ -7,7 +7,7 @@ import pytest
 from synthetic import make_dataset
 
 from storage.catalogue.figures import is_logarithmic
-from storage.web import facts, html, plots
+from storage.web import facts, html, listings, plots
 from storage.web.opened import Opened
 
 
@@ -33,7 +33,14 @@ def test_definitions_titles_and_odd_numbers(opened):
     assert odd["inputs"] == odder["outputs"] == [] and odd["counts"] == {}
     assert found["titles"]["spon-1"] == "SPON: a" and set(found["titles"]) == {"spon-1", "fno-2"}
     assert found["rtol"] is None and found["unknowns"] == 25
-    assert facts.failures(opened, 0)["rows"][0]["id"] == "0"
+    assert listings.failures(opened, 0)["rows"][0]["id"] == "0"
+
+
+def test_a_problem_without_end_is_left_out(opened):
+    opened.data.manifest["problem"] = {"family": "darcy", "strong": ["f"]}
+    assert facts.facts(opened)["problem"]["strong"] == ["f"]
+    opened.data.manifest["problem"] = {"family": "darcy", "strong": ["f" * 100] * 5000}
+    assert facts.facts(opened)["problem"] == {}
 
 
 @pytest.mark.parametrize(

@@ -946,6 +946,14 @@ def ood_split_moved_with_its_counts(place, sound):
     in_manifest(place, change)
 
 
+@damage("manifest.splits")
+def condition_of_an_ood_split_edited(place, sound):
+    def change(m):
+        m["definitions"]["shifted"]["splits"]["ood"]["where"] = "lean(a) > 1.5"
+
+    in_manifest(place, change)
+
+
 @damage("manifest.statistics")
 def statistics_edited(place, sound):
     in_manifest(place, lambda m: m["statistics"]["fields"]["u"].update(mean=0.5))

@@ -139,7 +139,7 @@ def test_refusals_are_one_message(finished, tmp_path, capsys, arguments, message
 
 def test_no_data_set_and_an_older_export(rekrylov, finished, tmp_path):
     done = rekrylov("export", tmp_path, "--to", "npz", "--out", tmp_path / "s.npz")
-    assert done.code == 2 and "is no data set" in done.text, done.text
+    assert done.code == 2 and "no data set there" in done.text, done.text
     line = ["export", folder_of(finished).path, "--to", "npz", "--out", tmp_path / "s.npz"]
     assert rekrylov(*line).code == 0
     before = (tmp_path / "s.npz").read_bytes()
