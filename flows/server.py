@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prefect.context import refresh_global_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
@@ -53,13 +54,21 @@ def using_server(url: str, home: Path) -> Iterator[None]:
     """Let flows called within this process use a server, and send it all before the end.
 
     What is unsent when the server goes would keep this process from exiting: Prefect waits for it.
+    The environment is set as well, for threads: those that don't get a copy of this context would
+    start a server of their own.
     """
+    before = {name: os.environ.get(name) for name in ("PREFECT_API_URL", "PREFECT_HOME")}
+    os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
+    refresh_global_settings_context()
     with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: str(home)}):
         try:
             yield
         finally:
             for worker in (APILogWorker, EventsWorker):
                 worker.drain_all(timeout=_DRAIN_SECONDS)
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+            refresh_global_settings_context()
 
 
 def exit_within(seconds: float, code: int) -> None:

@@ -84,14 +84,22 @@ def run_stamp() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
 
 
-def save_run(folder: DataFolder, spec: Spec | ImportedSpec, stamp: str) -> None:
-    """Keep the full spec of a run in `runs/<stamp>.yaml`, unless the last run had the same."""
+def save_run(folder: DataFolder, spec: Spec | ImportedSpec, stamp: str) -> Path:
+    """Keep the full spec of a run in `runs/<stamp>.yaml`, unless the last run had the same.
+
+    Returns:
+        The file that has the spec.
+    """
     text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     runs = sorted(folder.runs.glob("*.yaml"))
-    if not runs or runs[-1].read_bytes() != text.encode():
-        commit_bytes(folder.runs / f"{stamp}.yaml", text.encode(), replace=False)
+    if runs and runs[-1].read_bytes() == text.encode():
+        file = runs[-1]
+    else:
+        file = folder.runs / f"{stamp}.yaml"
+        commit_bytes(file, text.encode(), replace=False)
     if spec.family_file is not None:
         commit_bytes(_family_copy(folder), Path(spec.family_file).read_bytes(), replace=False)
+    return file
 
 
 def _family_copy(folder: DataFolder) -> Path:

@@ -65,12 +65,17 @@ def run(
 
 
 def solve_argv(
-    spec_path: str, root: str | Path, overrides: Sequence[str], retry_failed: bool = False
+    spec_path: str,
+    root: str | Path,
+    overrides: Sequence[str] = (),
+    retry_failed: bool = False,
+    part: str | None = None,
 ) -> list[str]:
     """Return the arguments of `rekrylov` for the solve stage, for `launch`."""
     words = [word for text in overrides for word in ("--set", text)]
-    retry = ["--retry-failed"] if retry_failed else []
-    return ["solve", str(spec_path), "--root", str(root), *words, *retry]
+    words += ["--retry-failed"] if retry_failed else []
+    words += [] if part is None else ["--part", part]
+    return ["solve", str(spec_path), "--root", str(root), *words]
 
 
 def solve_on_ranks(
