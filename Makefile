@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install gmsh-libraries browser demo test test-long lint format bench clean
+.PHONY: help install gmsh-libraries browser slurm demo test test-long lint format bench clean
 
 help: ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ install: .venv/installed ## make .venv with everything in it (seconds when nothi
 	  { echo "Python 3.12 is needed; say where: make install PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,mlflow,flows,dask,gmsh,web,export,test]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,mlflow,flows,scale,dask,gmsh,web,export,test]'
 	@touch $@
 
 GMSH_LIBRARIES := libgl1 libglu1-mesa libxcursor1 libxft2 libxinerama1 libxrender1 libxfixes3 libgomp1
@@ -34,18 +34,29 @@ gmsh-libraries: ## Debian's libraries that gmsh loads (as root; nothing is shown
 browser: ## Debian's Chromium, for the tests of the web catalogue (as root)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
+slurm: ## Debian's Slurm, for the tests of batch scripts, which start it by hand (as root)
+	@command -v slurmctld >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; }
+
 demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks
 	$(BIN)/rekrylov run examples/darcy.yaml --ranks 2 --root $(ROOT)
 
-# Tests that start no MPI (a few do) run two at a time; MPI runs on two cores would wait for each other.
-TWO_AT_A_TIME := tests/storage tests/pipeline/operators tests/pipeline/datasets tests/pipeline/families
+# What is not `alone` (tests/conftest.py) runs two at a time. Tests written for ranks share one
+# launch of mpiexec for two and one for three; the first rank reports. They run one after the other:
+# where a rank fails and another waits for it, the time limit of tests ends the launch.
+PYTEST := $(BIN)/python -m pytest
+RANKS_2 := -m "not long and parallel[2]"
+RANKS_3 := -m "not long and parallel[3]"
+FOR_RANKS = -p no:cacheprovider $(shell grep -rl "mark.parallel" tests --include "test_*.py")
+OTHERS = $(FOR_RANKS) -q --tb=no --no-summary --no-header --show-capture=no
 
 test: install ## the test suite, or ARGS of it
 ifdef ARGS
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
 else
-	$(BIN)/python -m pytest -m "not long" $(addprefix --ignore=,$(TWO_AT_A_TIME))
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile $(TWO_AT_A_TIME)
+	$(PYTEST) -m "not long and not alone" -n 2 --dist loadfile
+	$(PYTEST) -m "not long and alone and parallel[1]"
+	mpiexec -n 1 $(PYTEST) $(RANKS_2) $(FOR_RANKS) : -n 1 $(PYTEST) $(RANKS_2) $(OTHERS)
+	mpiexec -n 1 $(PYTEST) $(RANKS_3) $(FOR_RANKS) : -n 2 $(PYTEST) $(RANKS_3) $(OTHERS)
 endif
 
 test-long: install ## the test suite with the full campaigns

@@ -1,6 +1,5 @@
 """The flow `audit`: are the data sets of a catalogue what they say they are?"""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,11 +14,11 @@ from pydantic import Field
 from flows.artifacts import table
 from flows.cores import cores
 from flows.embedded import embedded, value
+from flows.lifetime import prepare_process
 from flows.parameters import Root
 from pipeline import stages
 from pipeline.commands.options import Root as RootOption
 from pipeline.exit_codes import ExitCode
-from pipeline.launch import keep_python_signals
 from storage import DataFolder, StorageError
 from storage.catalogue import Catalogue
 
@@ -45,15 +44,17 @@ def check(folder: str, level: Level, workers: int) -> dict[str, Any]:
 @flow(name="audit", persist_result=False)
 def audit(
     root: Root = "data",
-    level: Annotated[
-        Level,
-        Field(description="quick: reads no shard; full: draws and assembles every sample again."),
-    ] = "normal",
-    workers: Annotated[int, Field(ge=1, description="Processes that read shards.")] = 1,
+    level: Level = "normal",
+    workers: Annotated[int, Field(ge=1)] = 1,
 ) -> State[list[dict[str, Any]]]:
     """Check every data set below a root and report damage; the run fails if there is any.
 
     The index of the catalogue is brought up to date before.
+
+    Args:
+        root: Where data sets are kept.
+        level: quick: reads no shard; full: draws and assembles every sample again.
+        workers: Processes that read shards.
 
     Returns:
         A verdict a data set, the damaged ones first.
@@ -61,7 +62,7 @@ def audit(
     Raises:
         StorageError: There is no such root.
     """
-    os.environ.update(keep_python_signals(os.environ))
+    prepare_process()
     if not Path(root).is_dir():
         raise StorageError(f"{root}: is no folder; say where the data sets are")
     catalogue = Catalogue(root)

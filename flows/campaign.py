@@ -11,12 +11,13 @@ import yaml
 from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from flows.artifacts import table
 from flows.embedded import embedded, value
 from flows.generate import generate
+from flows.lifetime import prepare_process
 from flows.parameters import Hours, Overrides, Ranks, Root, SpecParameter, read_spec
+from flows.scale import Scale, ScaleOption, check_ranks, read_scale
 from pipeline.commands.options import Root as RootOption
 from pipeline.commands.options import Set, SpecPath
 from pipeline.exit_codes import ExitCode
@@ -27,10 +28,7 @@ from pipeline.spec_errors import SpecError
 __all__ = ["campaign", "main", "points"]
 
 _MOST = 10_000
-Grid = Annotated[
-    dict[str, list[Any]],
-    Field(description="Dotted keys of the spec and the values that each takes."),
-]
+Grid = dict[str, list[Any]]
 
 
 def points(grid: Mapping[str, list[Any]]) -> Iterator[list[str]]:
@@ -56,17 +54,28 @@ def campaign(
     ranks: Ranks = 1,
     overrides: Overrides = [],  # noqa: B006 - Prefect shows it in the form; it isn't changed
     hours: Hours | None = None,
+    scale: Scale | None = None,
 ) -> State[list[dict[str, Any]]]:
     """Generate a data set for each point of a grid, one after another; a bad one stops no other.
 
     Points that differ in nothing that determines a sample (strategy, operator, number of samples)
     share a data set.
 
+    Args:
+        spec: The spec; or the path of one, or of a data set, from the working directory.
+        grid: Dotted keys of the spec and the values that each takes.
+        root: Where data sets are kept.
+        ranks: MPI ranks of a solve.
+        overrides: Texts `dotted.key=value` that replace values of the spec.
+        hours: Time limit of the solve stage; the next run goes on from there.
+        scale: A Dask cluster for the solve stage; none: this machine's ranks.
+
     Returns:
         A row a point: its values, the data set, counts, and the state it ended in.
     """
+    prepare_process()
     chosen = [(point, read_spec(spec, [*overrides, *point])) for point in points(grid)]
-    rows = [_row(point, made, root, ranks, hours) for point, made in chosen]
+    rows = [_row(point, made, root, ranks, hours, scale) for point, made in chosen]
     create_table_artifact(table(rows), f"campaign-{chosen[0][1].name.lower()}", "Points")
     bad = [row for row in rows if not row["stored"] or row["state"] not in _GOOD]
     if bad:
@@ -79,10 +88,15 @@ _GOOD = ("Completed", "SomeSamplesFailed")
 
 
 def _row(
-    point: list[str], spec: Spec, root: str, ranks: int, hours: float | None
+    point: list[str],
+    spec: Spec,
+    root: str,
+    ranks: int,
+    hours: float | None,
+    scale: Scale | None,
 ) -> dict[str, Any]:
     run = generate.with_options(flow_run_name=(", ".join(point) or spec.name)[:200])
-    state: Any = run(spec, root, ranks, [], hours, return_state=True)
+    state: Any = run(spec, root, ranks, [], hours, scale, return_state=True)
     if isinstance(state.data, Interrupted):
         raise state.data
     found = state.result() if state.is_completed() else {}
@@ -106,6 +120,7 @@ def main(
     root: RootOption = "data",
     ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the solve stage.")] = 1,
     set_: Set = None,
+    scale: ScaleOption = None,
 ) -> int:
     """Make a data set for each point of a grid, on a temporary Prefect server."""
     from flows.server import temporary_server
@@ -113,8 +128,10 @@ def main(
     axes = _axes(grid)
     for point in points(axes):
         read_spec(spec, [*(set_ or []), *point])  # a bad spec needs no server
+    cluster = read_scale(scale)
+    check_ranks(cluster, ranks)
     with temporary_server():
-        state: Any = campaign(spec, axes, root, ranks, set_ or [], return_state=True)
+        state: Any = campaign(spec, axes, root, ranks, set_ or [], None, cluster, return_state=True)
     rows = value(state)
     for row in rows:
         print(", ".join(f"{name}: {value}" for name, value in row.items() if value is not None))

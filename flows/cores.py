@@ -10,7 +10,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-__all__ = ["available", "cores", "limit_name"]
+__all__ = ["available", "cores", "limit", "limit_name"]
 
 
 def available() -> int:
@@ -31,8 +31,8 @@ def cores(wanted: int) -> Iterator[None]:
     free lowers it (`prefect gcl update`); more than the limit are never asked for, or it would be
     waited for without end. If the server is lost meanwhile, the work goes on.
     """
-    most = _limit()
-    if most == 0:  # switched off
+    most = limit() if wanted else 0
+    if most == 0:  # switched off, or nothing is wanted
         yield
         return
     with concurrency(
@@ -44,7 +44,8 @@ def cores(wanted: int) -> Iterator[None]:
         yield
 
 
-def _limit() -> int:
+def limit() -> int:
+    """Return how many cores runs may hold together; makes the limit. 0: it is switched off."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_global_concurrency_limit_by_name(limit_name())

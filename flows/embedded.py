@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, NoReturn
 
 import typer
@@ -20,16 +21,14 @@ def embedded(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(help=function.__doc__)(function)
+        app.command(help=function.__doc__)(_interruptible(function))
 
         def main(argv: list[str] | None = None) -> int:
             _take_signals()
             try:
                 check_serial_stage("run")
                 code = app(args=argv, prog_name=f"python -m flows.{name}", standalone_mode=False)
-            except (KeyboardInterrupt, Exception) as error:
-                if isinstance(error, KeyboardInterrupt):
-                    error = Interrupted("interrupted; the same command goes on from there")
+            except Exception as error:
                 code = end_with(error)
             ended = int(code or 0)
             if argv is None:
@@ -39,6 +38,19 @@ def embedded(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
         return main
 
     return decorate
+
+
+def _interruptible(function: Callable[..., int]) -> Callable[..., int]:
+    """Typer has an exit code of its own for Ctrl-C; ours is another."""
+
+    @wraps(function)
+    def called(*arguments: Any, **options: Any) -> int:
+        try:
+            return function(*arguments, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; the same command goes on from there") from None
+
+    return called
 
 
 def value(state: State[Any]) -> Any:

@@ -4,7 +4,6 @@ What a stage makes is on disk, so a flow run that broke off is finished by the n
 `python -m flows.generate SPEC`, or deployed (docs/flows.md).
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -17,15 +16,17 @@ from prefect.states import Completed
 from flows import tasks
 from flows.artifacts import catalogue_page, publish, publish_report, solving
 from flows.cores import cores
+from flows.dask_solve import solve_on_dask
 from flows.embedded import embedded
+from flows.lifetime import prepare_process
 from flows.parameters import Hours, Overrides, Ranks, Root, SpecParameter, read_spec
+from flows.scale import Scale, ScaleOption, check_ranks, read_scale
 from flows.solve import solve
 from pipeline import stages
 from pipeline.commands.options import Root as RootOption
 from pipeline.commands.options import Set, SpecPath
 from pipeline.dataset_folder import data_folder
 from pipeline.exit_codes import ExitCode
-from pipeline.launch import keep_python_signals
 from pipeline.spec import Spec, load_spec
 from pipeline.stages.finalise import summary
 from pipeline.stages.solve import check_groups
@@ -40,27 +41,41 @@ def generate(
     ranks: Ranks = 1,
     overrides: Overrides = [],  # noqa: B006 - Prefect shows it in the form; it isn't changed
     hours: Hours | None = None,
+    scale: Scale | None = None,
 ) -> State[dict[str, Any]]:
     """Make a data set from a spec, or finish one, and train on it.
+
+    Args:
+        spec: The spec; or the path of one, or of a data set, from the working directory.
+        root: Where data sets are kept.
+        ranks: MPI ranks of a solve.
+        overrides: Texts `dotted.key=value` that replace values of the spec.
+        hours: Time limit of the solve stage; the next run goes on from there.
+        scale: A Dask cluster for the solve stage; none: this machine's ranks.
 
     Returns:
         The summary: counts, iterations, worst true residual, seconds per stage, paths.
     """
-    # PETSc, loaded by a stage in this process, must not take SIGTERM away from Prefect.
-    os.environ.update(keep_python_signals(os.environ))
-    return make(read_spec(spec, overrides), root, ranks, hours)
+    prepare_process()
+    return make(read_spec(spec, overrides), root, ranks, hours, scale)
 
 
-def make(spec: Spec, root: str, ranks: int, hours: float | None) -> State[dict[str, Any]]:
+def make(
+    spec: Spec, root: str, ranks: int, hours: float | None, scale: Scale | None = None
+) -> State[dict[str, Any]]:
     """Do the stages within a flow run, and show what they made."""
     check_groups(spec, ranks)
+    check_ranks(scale, ranks)
     seconds: dict[str, float] = {}
     # Called directly, not submitted: in a worker thread neither signals nor MPI would work.
     file = _timed(seconds, "sample", tasks.sample, spec, root)
     _timed(seconds, "order", tasks.order, spec, root)
     folder = data_folder(spec, root)
-    with cores(ranks), solving(folder):
-        _timed(seconds, "solve", solve, file, str(folder.path), ranks, None, hours)
+    with cores(ranks if scale is None else scale.cores_here), solving(folder):
+        if scale is None:
+            _timed(seconds, "solve", solve, file, str(folder.path), ranks, None, hours)
+        else:
+            _timed(seconds, "solve", solve_on_dask, file, str(folder.path), ranks, scale, hours)
     _timed(seconds, "finalise", tasks.finalise, spec, root, catalogue_page(folder))
     report = None
     if spec.train is not None:
@@ -94,13 +109,16 @@ def main(
     root: RootOption = "data",
     ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the solve stage.")] = 1,
     set_: Set = None,
+    scale: ScaleOption = None,
 ) -> int:
     """Make a data set, or finish one, and train on it, on a temporary Prefect server."""
     from flows.server import temporary_server
 
     load_spec(spec, set_ or [])  # a bad spec needs no server
+    cluster = read_scale(scale)
+    check_ranks(cluster, ranks)
     with temporary_server():
-        found: Any = generate(spec, root, ranks, set_ or [])  # Prefect unpacks the returned state
+        found: Any = generate(spec, root, ranks, set_ or [], None, cluster)  # of a state: its data
     print(f"{found['stored']} of {found['samples']} samples stored: {Path(found['folder'])}")
     return ExitCode.INCOMPLETE if found["failed"] or found["missing"] else ExitCode.OK
 

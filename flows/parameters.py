@@ -1,10 +1,14 @@
-"""What flows are given: typed, so that the server's page shows a form and refuses bad values."""
+"""What flows are given: typed, so that the server's page shows a form and refuses bad values.
+
+The texts beside the fields of the form are those of the flows' docstrings.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
 
+from flows.form import AnyOf
 from pipeline.dataset_folder import resolve
 from pipeline.spec import Spec, parse_spec
 
@@ -17,22 +21,12 @@ def _parsed(value: Any) -> Any:
 
 
 SpecParameter = Annotated[
-    Spec | str,
-    PlainValidator(_parsed, json_schema_input_type=Spec | str),
-    Field(
-        description="The spec; or the path of one, or of a data set, from the working directory."
-    ),
+    Spec | str, PlainValidator(_parsed, json_schema_input_type=Spec | str), AnyOf()
 ]
-Root = Annotated[str, Field(description="Where data sets are kept.")]
-Ranks = Annotated[int, Field(ge=1, description="MPI ranks of a solve.")]
-Hours = Annotated[
-    float,
-    Field(gt=0, description="Time limit of the solve stage; the next run goes on from there."),
-]
-Overrides = Annotated[
-    list[str],
-    Field(description="Texts `dotted.key=value` that replace values of the spec."),
-]
+Root = str
+Ranks = Annotated[int, Field(ge=1)]
+Hours = Annotated[float, Field(gt=0)]
+Overrides = list[str]
 
 
 def read_spec(given: Spec | str, overrides: list[str]) -> Spec:

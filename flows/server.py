@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,14 +17,18 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from pipeline.launch import die_with_parent
+from flows.children import Child, PartFailed
 
 __all__ = [
+    "api_address",
     "exit_within",
+    "free_port",
     "quiet_environment",
+    "server_child",
     "server_process",
     "temporary_server",
     "using_server",
+    "wait_until_healthy",
 ]
 
 _DRAIN_SECONDS = 5.0
@@ -36,7 +39,7 @@ def temporary_server(start_seconds: float = 120.0) -> Iterator[str]:
     """Run the flows within on a server of their own, with nothing kept; yield its API's address.
 
     Raises:
-        RuntimeError: The server did not start.
+        PartFailed: The server did not start.
     """
     with tempfile.TemporaryDirectory(prefix="rekrylov-prefect-") as home:
         environment = quiet_environment(Path(home))
@@ -86,6 +89,7 @@ def quiet_environment(home: Path) -> dict[str, str]:
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it asks amplitude.com even with analytics off
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
     }
@@ -96,52 +100,49 @@ def server_process(
     home: Path, environment: dict[str, str], start_seconds: float, options: list[str]
 ) -> Iterator[str]:
     """Run `prefect server start` on a free port; its output goes to `home/server.log`."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/api"
+    port = free_port()
+    quiet = environment | {"PREFECT_SERVER_UI_ENABLED": "false"}
+    server = server_child(home, quiet, port, options).start()
+    try:
+        wait_until_healthy(server, api_address(port), start_seconds)
+        yield api_address(port)
+    finally:
+        server.stop(10)
+
+
+def api_address(port: int) -> str:
+    """Return the address of the API of a server on this machine."""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def server_child(home: Path, environment: dict[str, str], port: int, options: list[str]) -> Child:
+    """Return the server as a child process, not yet started."""
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     command += ["--port", str(port), *options]
-    log = home / "server.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            die_with_parent(command, os.getpid()),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment | {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_ENABLED": "false"},
-            start_new_session=True,  # a Ctrl-C ends the flow first, then the server
-        )
-    try:
-        _wait_until_healthy(process, url, log, start_seconds)
-        yield url
-    finally:
-        _end(process)
+    environment = environment | {"PREFECT_API_URL": api_address(port)}
+    return Child("server", command, environment, home / "server.log")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_until_healthy(
-    process: "subprocess.Popen[bytes]", url: str, log: Path, seconds: float
-) -> None:
+def wait_until_healthy(server: Child, url: str, seconds: float) -> None:
+    """Wait until the server answers.
+
+    Raises:
+        PartFailed: It ended, or didn't answer in time.
+    """
     end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end and not server.ended():
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
                 if answer.status == 200:
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise RuntimeError(f"the Prefect server did not start within {seconds:g} s; it said:\n{tail}")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    said = server.said()
+    raise PartFailed(f"the Prefect server did not start within {seconds:g} s; it said:\n{said}")

@@ -10,6 +10,7 @@ from prefect import get_run_logger, task
 from prefect.context import TaskRunContext
 from prefect.logging.loggers import LoggingAdapter
 
+from flows.dask_worker import unwanted
 from flows.tasks import RETRIES
 from pipeline import stages
 from pipeline.chains import Part
@@ -21,6 +22,9 @@ from pipeline.spec import Spec, load_spec
 from storage import DataFolder, read_records
 
 __all__ = ["solve", "spec_hash"]
+
+# Within a job of Slurm or PBS `mpiexec` would start ranks by their means, out of our reach.
+_ON_THIS_MACHINE = {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"}
 
 
 def spec_hash(spec: Spec) -> str:
@@ -71,6 +75,8 @@ def solve(
         on_line=_lines(logger),
         log=log,
         wall_seconds=None if hours is None else 3600 * hours,
+        env=_ON_THIS_MACHINE,
+        unwanted=unwanted,
     )
     missing = _missing(spec, place, part)  # the records are the truth, not the code
     if not missing:

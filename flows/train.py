@@ -1,6 +1,5 @@
 """The flow `train`: fit and validate an operator on a finished data set."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from flows import tasks
 from flows.artifacts import publish_report
 from flows.cores import cores
 from flows.embedded import embedded
+from flows.lifetime import prepare_process
 from flows.parameters import Overrides, Root, SpecParameter, read_target
 from pipeline.commands.options import Root as RootOption
 from pipeline.commands.options import Set, Target
 from pipeline.dataset_folder import data_folder, resolve
 from pipeline.exit_codes import ExitCode
-from pipeline.launch import keep_python_signals
 from pipeline.spec_errors import SpecError
 
 __all__ = ["main", "train"]
@@ -32,6 +31,11 @@ def train(
 
     A run that was broken off goes on where it was; one that is complete is only shown again.
 
+    Args:
+        spec: The spec; or the path of one, or of a data set, from the working directory.
+        root: Where data sets are kept.
+        overrides: Texts `dotted.key=value` that replace values of the spec.
+
     Returns:
         The folder of the report.
 
@@ -39,7 +43,7 @@ def train(
         SpecError: The spec has no `train`.
         StorageError: The data set isn't there.
     """
-    os.environ.update(keep_python_signals(os.environ))
+    prepare_process()
     parsed, place = read_target(spec, root, overrides)
     if parsed.train is None:
         raise SpecError(["train: missing; say what to train, for example train.epochs=20"])

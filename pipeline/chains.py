@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,11 @@ class Batch:
     index: int
     ids: NDArray[np.int64]
     start: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(segment, batch), as its record is named."""
+        return self.segment, self.index
 
 
 @dataclass(frozen=True)
@@ -86,16 +92,20 @@ def missing_batches(
 
     Batches without any of `ids`, and those outside of `part`, are left out. A record whose shard
     file is gone or has another size is not a commit any more: it is discarded and its batch solved
-    again. So is a batch with failed samples, if `retry_failed` asks for it.
+    again. So is a batch with failed samples, if `retry_failed` asks for it. Of a part, only its own
+    records are looked at.
 
     Raises:
         RevisionMismatch: A batch was solved on other spaces than those in `spaces.h5`.
         DamagedFile: A batch holds other samples than `order.h5` says.
     """
-    records = read_records(folder, data_key)
-    batches = all_batches(folder)
-    mine = {(b.segment, b.index) for b in (batches if part is None else part.of(batches))}
-    missing = {(b.segment, b.index): b for b in batches}
+    if part is None:
+        records = read_records(folder, data_key)  # first: a segment may be added meanwhile
+        batches = all_batches(folder)
+    else:
+        batches = part.of(all_batches(folder))
+        records = read_records(folder, data_key, {batch.key for batch in batches})
+    missing = {batch.key: batch for batch in batches}
     spaces = spaces_hash(folder.spaces)
     for record in records:
         if not is_whole(folder, record) or (retry_failed and record.failures):
@@ -106,14 +116,14 @@ def missing_batches(
         if batch is None or record.all_ids != frozenset(batch.ids.tolist()):
             raise DamagedFile(
                 f"{name}: holds other samples than {folder.order.name} says; "
-                f"restore the {folder.order.name} that belongs to the shards"
+                "run `rekrylov repair`, or restore the one that belongs to the shards"
             )
         if record.spaces_hash != spaces:
             raise RevisionMismatch(
                 f"{name}: was made with spaces {record.spaces_hash[:10]}, {folder.spaces.name} "
                 f"is {spaces[:10]}; restore the one that belongs to the shards"
             )
-    return [b for key, b in missing.items() if key in mine and _any(b.ids, ids)]
+    return [batch for batch in missing.values() if _any(batch.ids, ids)]
 
 
 def _any(found: NDArray[np.int64], ids: range) -> bool:
@@ -128,7 +138,8 @@ def split_chains(batches: list[Batch], count: int) -> list[list[Batch]]:
     sizes = np.array([len(batch.ids) for batch in batches], dtype=float)
     middle = np.cumsum(sizes) - sizes / 2
     chain = np.minimum((middle * count / max(sizes.sum(), 1.0)).astype(int), count - 1)
-    return [[b for b, c in zip(batches, chain, strict=True) if c == k] for k in range(count)]
+    cuts = np.searchsorted(chain, np.arange(count + 1)).tolist()
+    return [batches[start:end] for start, end in pairwise(cuts)]
 
 
 def _batches(segment: Segment) -> list[Batch]:

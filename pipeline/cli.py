@@ -1,5 +1,6 @@
 """The command line: `rekrylov COMMAND …`."""
 
+import io
 import os
 import sys
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.commands import (
     serve,
     stages,
     systems,
+    up,
 )
 from pipeline.exit_codes import end_with
 from pipeline.interrupt import raising
@@ -41,6 +43,7 @@ GROUPS = (
     reference,
     systems,
     serve,
+    up,
 )
 for group in GROUPS:
     app.add_typer(group.app)
@@ -49,6 +52,8 @@ for group in GROUPS:
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line and exit with the code of `docs/design.md`."""
     os.environ.update(keep_python_signals(os.environ))  # before PETSc can take SIGTERM away
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal or log that has no such letter
     try:
         with raising():
             code = app(args=argv, prog_name="rekrylov", standalone_mode=False)

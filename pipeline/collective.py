@@ -4,7 +4,9 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["on_root", "together"]
+from pipeline.interrupt import StopFlag, interrupted
+
+__all__ = ["end_if_stopped", "on_root", "together"]
 
 
 def on_root[T](comm: Any, work: Callable[[], T]) -> T:
@@ -24,6 +26,17 @@ def on_root[T](comm: Any, work: Callable[[], T]) -> T:
         raise
     comm.bcast((result, None))
     return result
+
+
+def end_if_stopped(comm: Any, stop: StopFlag) -> None:
+    """If any rank was asked to stop, all were. Collective.
+
+    Raises:
+        Interrupted: A signal came to a rank.
+    """
+    signals = [number for number in comm.allgather(stop.signal) if number is not None]
+    if signals:
+        raise together(interrupted(signals[0]))
 
 
 def together[E: BaseException](error: E) -> E:

@@ -1,7 +1,7 @@
 """From a spec to its data set on disk, and back."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from storage.files import commit_bytes
 from storage.spaces import SpaceTree
 
 __all__ = ["data_folder", "existing", "resolve", "run_stamp", "save_run", "with_own_family"]
+
+_TIME = "%Y%m%dT%H%M%S.%f"
 
 
 def data_folder(spec: Spec, root: str | Path) -> DataFolder:
@@ -81,11 +83,14 @@ def existing(folder: DataFolder) -> DataFolder:
 
 def run_stamp() -> str:
     """Return a new name for a run, in the order of time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
+    return f"{datetime.now(UTC):{_TIME}}-{uuid.uuid4().hex[:8]}"
 
 
 def save_run(folder: DataFolder, spec: Spec | ImportedSpec, stamp: str) -> Path:
     """Keep the full spec of a run in `runs/<stamp>.yaml`, unless the last run had the same.
+
+    It becomes the last one also where the clock was set back: its stamp is then just after that of
+    the last run.
 
     Returns:
         The file that has the spec.
@@ -95,11 +100,20 @@ def save_run(folder: DataFolder, spec: Spec | ImportedSpec, stamp: str) -> Path:
     if runs and runs[-1].read_bytes() == text.encode():
         file = runs[-1]
     else:
-        file = folder.runs / f"{stamp}.yaml"
+        file = folder.runs / f"{_after(runs[-1].stem, stamp) if runs else stamp}.yaml"
         commit_bytes(file, text.encode(), replace=False)
     if spec.family_file is not None:
         commit_bytes(_family_copy(folder), Path(spec.family_file).read_bytes(), replace=False)
     return file
+
+
+def _after(last: str, stamp: str) -> str:
+    """The stamp, or one a microsecond after the last if it is no later than that."""
+    try:
+        earliest = datetime.strptime(last[:22], _TIME) + timedelta(microseconds=1)
+    except ValueError:  # another's file
+        return stamp
+    return max(stamp, f"{earliest:{_TIME}}{stamp[22:]}")
 
 
 def _family_copy(folder: DataFolder) -> Path:

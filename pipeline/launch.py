@@ -117,14 +117,15 @@ def launch(
     wall_seconds: float | None = None,
     grace_seconds: float = 10.0,
     env: Mapping[str, str] | None = None,
+    unwanted: Callable[[], str | None] | None = None,
 ) -> int:
     """Run `rekrylov ARGV` on MPI ranks, wait for the end, and return the exit code.
 
-    SIGTERM, SIGINT, the wall limit and any exception send SIGTERM to the ranks, so that they end
-    after the current sample; after `grace_seconds`, or at a second signal, all are killed. Where
-    the caller has a signal handler of its own, that stays in force: if it raises, the exception
-    goes on once the ranks have ended. Otherwise, on the main thread, a signal only shows as exit
-    code 4. If this process or `mpiexec` is killed, the ranks die too.
+    SIGTERM, SIGINT, the wall limit, `unwanted` and any exception send SIGTERM to the ranks, so that
+    they end after the current sample; after `grace_seconds`, or at a second signal, all are killed.
+    Where the caller has a signal handler of its own, that stays in force: if it raises, the
+    exception goes on once the ranks have ended. Otherwise, on the main thread, a signal only shows
+    as exit code 4. If this process or `mpiexec` is killed, the ranks die too.
 
     Args:
         argv: Arguments of `rekrylov`.
@@ -135,6 +136,8 @@ def launch(
         wall_seconds: Stop after this time.
         grace_seconds: Time between SIGTERM and SIGKILL.
         env: Variables to set for the ranks on top of this process's.
+        unwanted: Asked ten times a second in this thread, for callers that no signal reaches: why
+            the ranks are to end, or None.
 
     Returns:
         0, 1, 2, 3 or 4 as in `docs/design.md`; see `pipeline.ranks.exit_code`.
@@ -150,6 +153,7 @@ def launch(
         wall_seconds=wall_seconds,
         grace_seconds=grace_seconds,
         env=env,
+        unwanted=unwanted,
     )
 
 
@@ -162,6 +166,7 @@ def launch_command(
     wall_seconds: float | None = None,
     grace_seconds: float = 10.0,
     env: Mapping[str, str] | None = None,
+    unwanted: Callable[[], str | None] | None = None,
 ) -> int:
     """Run any command, its program by full path, on MPI ranks. See `launch`."""
     if ranks < 1:
@@ -170,7 +175,7 @@ def launch_command(
     environment = rank_environment(os.environ) | dict(env or {})
     with ExitStack() as stack:
         file = stack.enter_context(_open_log(log)) if log is not None else None
-        run = RankRun(on_line, file)
+        run = RankRun(on_line, file, unwanted)
         stack.callback(run.kill)
         return run.follow(mpiexec, environment, wall_seconds, grace_seconds)
 

@@ -88,8 +88,13 @@ def exit_code(raw: int, by_signal: bool, stopped: bool) -> int:
 class RankRun:
     """One `mpiexec`: started and waited for by `follow`; `kill` may be called at any time."""
 
-    def __init__(self, on_line: Callable[[str], object] | None, log: TextIO | None) -> None:
-        self._on_line, self._log = on_line, log
+    def __init__(
+        self,
+        on_line: Callable[[str], object] | None,
+        log: TextIO | None,
+        unwanted: Callable[[], str | None] | None = None,
+    ) -> None:
+        self._on_line, self._log, self._unwanted = on_line, log, unwanted
         self._mark = uuid.uuid4().hex
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -159,6 +164,8 @@ class RankRun:
                 self._stop("wall limit reached", grace_seconds)
             elif self._kill_at is None and self._signals:
                 self._stop(signal.Signals(self._signals[0]).name, grace_seconds)
+            elif self._kill_at is None and self._unwanted and (why := self._unwanted()):
+                self._stop(why, grace_seconds)
             elif self._kill_at is not None and (now >= self._kill_at or len(self._signals) > 1):
                 self.kill()
             if self._is_lost(process, now):

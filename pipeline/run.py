@@ -23,6 +23,9 @@ class SolveFailed(RuntimeError):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.code)  # from a worker to the flow
+
 
 def run(
     spec: Spec,
@@ -43,7 +46,7 @@ def run(
     check_groups(spec, ranks)
     seconds: dict[str, float] = {}
     with _timed(seconds, "sample"):
-        stages.sample(spec, root)
+        stages.sample(spec, root, workers=ranks)
     with _timed(seconds, "order"):
         stages.order(spec, root)
     with _timed(seconds, "solve"):
@@ -58,7 +61,7 @@ def run(
             f"{status.missing} samples are not solved; see the solve stage's message above", 3
         )
     with _timed(seconds, "finalise"):
-        found = stages.finalise(spec, folder)
+        found = stages.finalise(spec, folder, workers=ranks)
     with _timed(seconds, "train"):
         report = stages.train(spec, folder) if found["stored"] else None
     return found | {"stage_seconds": seconds, "report": report, "missing": status.missing}

@@ -1,6 +1,7 @@
 """The samples of one batch in memory, until they are committed as a shard."""
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ Array = NDArray[np.float64]
 
 
 class ShardBuffer:
-    """Collects verified samples and failures of a batch; bounded by the size of a shard."""
+    """Collects verified samples and failures of a batch; bounded by the size of two shards.
+
+    While a shard is written, hashed, synced and read again by a thread, the next one fills: a disk
+    that takes its time would otherwise be waited for, by all ranks that write to it.
+    """
 
     def __init__(self, spec: Spec, folder: DataFolder, spaces: Any, spaces_hash: str) -> None:
         self._spec, self._folder, self._hash = spec, folder, spaces_hash
@@ -30,6 +35,8 @@ class ShardBuffer:
             f"parameters/{p.name}": {"units": p.units, "description": p.description}
             for p in parameters(spec)
         }
+        self._writer = ThreadPoolExecutor(1, "commit")
+        self._written: Future[Any] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -89,7 +96,11 @@ class ShardBuffer:
         self._pilots.append(record)
 
     def commit(self, batch: Batch) -> None:
-        """Write the shard and its record, and start anew."""
+        """Begin to write the shard and its record, and start anew; waits for the one before.
+
+        Raises:
+            StorageError: The one before can't be written.
+        """
         columns = {name: np.array(r, dtype=_TYPES.get(name)) for name, r in self._rows.items()}
         columns.setdefault("samples/id", np.empty(0, dtype=np.int64))
         if "samples/order" in columns:
@@ -100,7 +111,9 @@ class ShardBuffer:
             "ladders": self._ladders,
             "pilots": self._pilots,
         }
-        write_shard(
+        self.flush()
+        self._written = self._writer.submit(
+            write_shard,
             self._folder,
             ShardHeader(data_key(self._spec), batch.segment, batch.index, self._hash),
             columns,
@@ -111,6 +124,16 @@ class ShardBuffer:
             info=info,
         )
         self._clear()
+
+    def flush(self) -> None:
+        """Wait until what was given to `commit` is on disk.
+
+        Raises:
+            StorageError: It can't be written.
+        """
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
 
 
 _TYPES: dict[str, Any] = {

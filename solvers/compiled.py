@@ -1,5 +1,6 @@
 """C files compiled on first use for the processor at hand, like FFCx compiles forms."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -29,7 +30,8 @@ def compiled(folder: Path, sources: tuple[str, ...], flags: str, instead: str) -
     """Return a library of C functions. Not collective; several processes may compile at once.
 
     The library is kept in `$XDG_CACHE_HOME/rekrylov` under a hash of source, flags, compiler and
-    processor, and gets its name only when it is complete.
+    processor, and its size: a torn one is made again. Where that folder can't be used, the library
+    is made for this process alone.
 
     Args:
         folder: Where the sources are.
@@ -46,30 +48,47 @@ def compiled(folder: Path, sources: tuple[str, ...], flags: str, instead: str) -
     key = hashlib.sha256("\0".join(about).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekrylov"
     main = folder / sources[0]
-    library = cache / f"{main.stem}-{key}.so"
-    cure = f"install a C compiler, set CC, or {instead}"
-    if not library.exists():
-        _compile([*command, str(main), "-lm"], library, cure)
-    try:
-        return ctypes.CDLL(str(library))
-    except OSError as error:
-        raise KernelError(f"{library} can't be loaded ({error}): delete it and run again") from None
+    name = f"{main.stem}-{key}"
+    for whole in (p for p in cache.glob(f"{name}-*.so") if p.name == _named(name, p)):
+        with contextlib.suppress(OSError):  # altered
+            return ctypes.CDLL(str(whole))
+    return _made(
+        [*command, str(main), "-lm"], name, cache, f"install a C compiler, set CC, or {instead}"
+    )
+
+
+def _named(name: str, library: Path) -> str:
+    """The name under which a library is kept; loading a torn one would end the process."""
+    return f"{name}-{library.stat().st_size}.so"
+
+
+def _made(command: list[str], name: str, cache: Path, cure: str) -> ctypes.CDLL:
+    """Compile and load, and keep it if the cache can be written."""
+    error: Exception = KernelError(name)
+    for place in (cache, Path(tempfile.gettempdir())):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place) as folder:
+                made = Path(folder) / f"{name}.so"
+                _compile(command, made, cure)
+                library = ctypes.CDLL(str(made))
+                if place == cache:
+                    made.replace(cache / _named(name, made))
+                return library
+        except KernelError as failed:  # perhaps for want of space
+            error = failed
+        except OSError as failed:
+            error = KernelError(f"{name} can't be compiled: {failed}; {cure}")
+    raise error
 
 
 def _compile(command: list[str], library: Path, cure: str) -> None:
-    try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder) / library.name
-            done = subprocess.run(
-                [*command, "-o", str(made)], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                said = done.stderr.strip()[:500] or f"exit code {done.returncode}"
-                raise KernelError(f"{shlex.join(command)} failed: {said}; {cure}")
-            made.replace(library)
-    except OSError as error:
-        raise KernelError(f"{library.name} can't be compiled: {error}; {cure}") from None
+    done = subprocess.run(
+        [*command, "-o", str(library)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = done.stderr.strip()[:500] or f"exit code {done.returncode}"
+        raise KernelError(f"{shlex.join(command)} failed: {said}; {cure}")
 
 
 def _processor() -> str:

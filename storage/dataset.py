@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,9 +18,10 @@ from storage.errors import DamagedFile
 from storage.fields import Field
 from storage.folder import DataFolder
 from storage.function import StoredFunction, stored_function
-from storage.ids import IdArray, unpack_many
+from storage.ids import IdArray, ascending, unpack_many
 from storage.loaded import Loading
 from storage.manifest import read_manifest, records_manifest
+from storage.processes import each
 from storage.records import read_records
 from storage.rows import Rows, is_single, row_index
 from storage.scalars import scalars
@@ -28,6 +29,9 @@ from storage.spaces import SpaceTree
 from storage.splits import members_of
 
 __all__ = ["Dataset", "Field", "open_dataset"]
+
+_WORTH = 32
+"""Shards that are worth a process of their own."""
 
 
 def open_dataset(path: str | os.PathLike[str], *, verify: bool = False) -> Dataset:
@@ -86,7 +90,7 @@ class Dataset(Loading):
             ) from error
         shard = np.repeat(np.arange(len(sizes)), sizes)
         row = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        by_id = np.argsort(ids)
+        by_id = ascending(ids)
         source = Source(
             folder,
             manifest,
@@ -159,6 +163,11 @@ class Dataset(Loading):
         if len(index) != len(wanted) or np.any(self.ids[index] != wanted):
             missing = sorted(set(wanted.tolist()) - set(self.ids.tolist()))
             raise KeyError(f"{self.path}: samples {missing[:5]} are not stored (or failed)")
+        return self.take(index)
+
+    def take(self, rows: Rows) -> Dataset:
+        """Return the view of some positions, in that order."""
+        index = row_index(rows, len(self))
         return Dataset(self._source, self.ids[index], self._shard[index], self._row[index])
 
     def read(
@@ -247,6 +256,30 @@ class Dataset(Loading):
         cuts = np.flatnonzero(np.diff(self._shard[order])) + 1
         return (rows for rows in np.split(order, cuts) if len(rows))
 
+    def each_shard[R](self, work: Callable[[Dataset], R], workers: int = 1) -> Iterator[R]:
+        """Yield what `work` returns for the view of each shard's samples, as `by_shard` has them.
+
+        Args:
+            work: what is done; where there are several processes it is pickled.
+            workers: number of processes that read shards; with more than one, the calling script
+                needs the usual `if __name__ == "__main__":`.
+        """
+        shards = [{k: v for k, v in s.items() if k != "ids"} for s in self.manifest["shards"]]
+        source = replace(self._source, manifest=self.manifest | {"shards": shards})
+        views = [(self.ids[i], self._shard[i], self._row[i]) for i in self.by_shard()]
+        return each(_OnView(work, source), views, workers, _WORTH)
+
     def shard_of(self, row: int) -> int:
         """Number of the shard of a sample in `manifest["shards"]`."""
         return int(self._shard[row])
+
+
+@dataclass(frozen=True)
+class _OnView[R]:
+    """Work on the view of some samples; the ids of all the others aren't sent along."""
+
+    work: Callable[[Dataset], R]
+    source: Source
+
+    def __call__(self, view: tuple[IdArray, IdArray, IdArray]) -> R:
+        return self.work(Dataset(self.source, *view))

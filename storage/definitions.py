@@ -25,7 +25,7 @@ __all__ = ["build_definitions", "defined"]
 
 
 def build_definitions(
-    dataset: Dataset, wanted: Mapping[str, Mapping[str, Any]]
+    dataset: Dataset, wanted: Mapping[str, Mapping[str, Any]], workers: int = 1
 ) -> dict[str, dict[str, Any]]:
     """Return the entries of `manifest["definitions"]`.
 
@@ -33,16 +33,20 @@ def build_definitions(
         dataset: all samples.
         wanted: name → `description`, `inputs` and `outputs` (None: all), `seed`, `fractions`
             and `ood`, a condition or None.
+        workers: number of processes that read shards.
 
     Raises:
         BadSelection: a field doesn't exist, or the condition can't be used.
     """
-    return {name: _definition(dataset, name, **options) for name, options in wanted.items()}
+    return {
+        name: _definition(dataset, name, workers, **options) for name, options in wanted.items()
+    }
 
 
 def _definition(
     dataset: Dataset,
     name: str,
+    workers: int,
     *,
     description: str,
     inputs: list[str] | None,
@@ -65,7 +69,7 @@ def _definition(
     entry = {"description": description, "inputs": list(given), "outputs": list(asked)}
     train = next(iter(fractions))
     statistics = {"split": train}
-    statistics |= field_statistics(dataset.select(members[train]), [*given, *asked])
+    statistics |= field_statistics(dataset.select(members[train]), [*given, *asked], workers)
     return entry | {"splits": splits, "statistics": statistics}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import hashlib
 import json
 import math
@@ -146,9 +147,22 @@ def read_json(path: str | os.PathLike[str], most: int = LARGEST) -> Any:
         DamagedFile: it can't be read, is larger, isn't JSON, or is nested without end.
     """
     try:
-        return json.loads(read_bytes(path, most))
+        with _uncollected():
+            return json.loads(read_bytes(path, most))
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: is not valid JSON ({error}); run `rekrylov check`") from error
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let no garbage be looked for: a long text makes many objects, none of which is any."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def plain(value: Any) -> Any:

@@ -54,6 +54,11 @@ class DataFolder:
         return self.path / "shards"
 
     @property
+    def locks(self) -> Path:
+        """`locks/`: runs that are at work, while they are."""
+        return self.path / "locks"
+
+    @property
     def scalars(self) -> Path:
         """`scalars.h5`: numbers of every sample; derived."""
         return self.path / "scalars.h5"

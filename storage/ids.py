@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["IdArray", "pack_ids", "unpack_ids", "unpack_many"]
+__all__ = ["IdArray", "ascending", "pack_ids", "unpack_ids", "unpack_many"]
 
 type IdArray = npt.NDArray[np.int64]
 
@@ -64,7 +64,28 @@ def unpack_many(parts: Sequence[list[Any]]) -> tuple[IdArray, IdArray]:
     except (TypeError, ValueError):  # some are packed in pairs
         arrays, left = [np.empty(0, np.int64)], _MOST
         for part in parts:
-            arrays.append(unpack_ids(part, left))
+            arrays.append(_unpacked(part, left))
             left -= len(arrays[-1])
         ids, sizes = np.concatenate(arrays), [len(array) for array in arrays[1:]]
     return ids, np.array(sizes, dtype=np.int64)
+
+
+def _unpacked(part: list[Any], most: int) -> IdArray:
+    """One list, quickly if it has no pair."""
+    try:
+        return np.fromiter(part, dtype=np.int64)
+    except (TypeError, ValueError):
+        return unpack_ids(part, most)
+
+
+def ascending(ids: IdArray) -> IdArray:
+    """Return the positions of ids ≥ 0 in ascending order: (n).
+
+    Ids have few gaps as a rule. Then each goes to its place, and nothing needs to be sorted.
+    """
+    if not len(ids) or ids.min() < 0 or ids.max() > 8 * len(ids):
+        return np.argsort(ids)
+    place = np.full(ids.max() + 1, -1)
+    place[ids] = np.arange(len(ids))
+    found = place[place >= 0]
+    return found if len(found) == len(ids) else np.argsort(ids)  # some are there twice

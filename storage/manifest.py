@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from storage import files
+from storage.definitions import build_definitions
 from storage.errors import DamagedFile, DamagedShard, FormatMismatch, StorageError
 from storage.folder import FORMAT, DataFolder
 from storage.hdf5 import opened
 from storage.ids import pack_ids
 from storage.records import Record, read_records
+from storage.scalars import Numbers, Scalars, commit_scalars, gathered
 from storage.spaces import SpaceTree
 from storage.splits import DEFAULT_FRACTIONS, RULE, split_ids
+from storage.statistics import Moments, field_moments, stated
+
+if TYPE_CHECKING:
+    from storage.dataset import Dataset
 
 __all__ = ["RULE", "build_manifest", "field_texts", "read_manifest", "records_manifest"]
 
@@ -26,8 +33,11 @@ def build_manifest(
     split_seed: int = 0,
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
     definitions: Mapping[str, Mapping[str, Any]] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Build `manifest.json` from the records and write it, atomically.
+
+    Every shard is read once, and its training samples once more for each definition.
 
     Args:
         folder: the data set.
@@ -36,6 +46,7 @@ def build_manifest(
         split_seed: seed of the splits.
         fractions: split → fraction, see `storage.splits`.
         definitions: further uses of the samples, see `storage.definitions`.
+        workers: number of processes that read shards; what is written doesn't depend on it.
 
     Returns:
         The manifest: `common` and `format`, `data_key`, `spaces_hash`, `samples`, `fields`,
@@ -49,13 +60,10 @@ def build_manifest(
         StorageError: no sample is stored yet.
     """
     from storage.dataset import Dataset  # which reads manifests
-    from storage.definitions import build_definitions
-    from storage.scalars import commit_scalars
-    from storage.statistics import field_statistics
 
     records = read_records(folder, common.get("data_key"))
-    for record in records:
-        _check_bytes(folder, record)
+    if stored := [record for record in records if record.file is not None]:
+        _check_bytes(folder, str(stored[0].file), stored[0].sha256)  # which says what columns are
     manifest = dict(common) | records_manifest(folder, records)
     ids = [i for record in records for i in record.ids]
     splits = split_ids(ids, split_seed, fractions)
@@ -65,21 +73,43 @@ def build_manifest(
         "fractions": dict(fractions),
         "counts": {name: len(members) for name, members in splits.items()},
     }
-    dataset = Dataset.from_manifest(folder, manifest)
-    commit_scalars(dataset)
-    first = next(iter(fractions))
-    manifest["statistics"] = {"split": first} | field_statistics(dataset.split(first))
-    manifest["definitions"] = build_definitions(dataset, definitions or {})
+    dataset, first = Dataset.from_manifest(folder, manifest), next(iter(fractions))
+    reading = _Reading(Numbers(dataset), first, manifest["splits"])
+    parts = list(dataset.each_shard(reading, workers)) or [reading(dataset)]
+    commit_scalars(dataset, gathered(dataset, [part for part, _ in parts]))
+    training = dataset.select(splits[first])
+    manifest["statistics"] = {"split": first} | stated(training, [part for _, part in parts])
+    manifest["definitions"] = build_definitions(dataset, definitions or {}, workers)
     files.commit_json(folder.manifest, manifest, replace=True)
     return manifest
 
 
-def _check_bytes(folder: DataFolder, record: Record) -> None:
+@dataclass(frozen=True)
+class _Reading:
+    """What is read of a shard: its bytes, the numbers of its samples, moments of those of a split.
+
+    Attributes:
+        numbers: computes the scalars.
+        split: the one that statistics are of.
+        rule: of the splits.
+    """
+
+    numbers: Numbers
+    split: str
+    rule: Mapping[str, Any]
+
+    def __call__(self, some: Dataset) -> tuple[Scalars, dict[str, Moments]]:
+        if len(some):
+            shard = some.manifest["shards"][some.shard_of(0)]
+            _check_bytes(DataFolder(some.path), shard["file"], shard["sha256"])
+        members = split_ids(some.ids, self.rule["seed"], self.rule["fractions"])
+        return self.numbers(some), field_moments(some.select(members[self.split]))
+
+
+def _check_bytes(folder: DataFolder, file: str, sha256: str | None) -> None:
     """Statistics and splits are of what was verified when it was solved, or not at all."""
-    if record.file is None:
-        return
-    path = folder.shards / record.file
-    if files.sha256_file(path) != record.sha256:
+    path = folder.shards / file
+    if files.sha256_file(path) != sha256:
         raise DamagedShard(
             f"{path}: its SHA-256 is not that of its record; remove it, and "
             "`rekrylov solve` makes it again"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ __all__ = [
     "rebuild_order",
     "set_path",
 ]
+
+
+_PATIENCE = 60.0
+"""Seconds that another writer of the file is waited for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +251,24 @@ def _exclusive(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise StorageError(f"{path}: its folder is missing; create the data set first") from error
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        _lock(folder, path)
         yield
     finally:
         os.close(folder)
+
+
+def _lock(folder: int, path: Path) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:  # another's, for milliseconds, unless it was stopped meanwhile
+            if time.monotonic() >= end:
+                raise StorageError(
+                    f"{path}: another process has kept it locked for {_PATIENCE:g} s; look for one "
+                    "that is stopped, let it go on or end it, and run the same command again"
+                ) from None
+            time.sleep(0.01)
+        except OSError:
+            return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,12 +92,18 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     return record
 
 
-def read_records(folder: DataFolder, data_key: str | None = None) -> list[Record]:
-    """Read the records of all committed batches, by segment and batch.
+def read_records(
+    folder: DataFolder,
+    data_key: str | None = None,
+    batches: Container[tuple[int, int]] | None = None,
+) -> list[Record]:
+    """Read the records of committed batches, by segment and batch.
 
     Args:
         folder: the data set.
         data_key: that all must have; by default that of the first.
+        batches: (segment, batch) of those that are asked for, all by default. No other record is
+            opened: where a thousand jobs share a data set, each looks at its own.
 
     Raises:
         FormatMismatch, DamagedShard: see `read_record`.
@@ -105,7 +112,7 @@ def read_records(folder: DataFolder, data_key: str | None = None) -> list[Record
     root = os.fspath(folder.shards)
     found = sorted(folder.committed())
     records = []
-    for s, b in found:
+    for s, b in found if batches is None else filter(batches.__contains__, found):
         with suppress(FileNotFoundError):  # taken back by another process meanwhile
             records.append(read_record(f"{root}/{s:04d}-{b:06d}.json"))
     expected = data_key if data_key is not None or not records else records[0].data_key

@@ -11,7 +11,7 @@ of other shards is not used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -27,7 +27,16 @@ from storage.volumes import volumes
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
-__all__ = ["commit_scalars", "description", "descriptions", "names", "parameters", "scalars"]
+__all__ = [
+    "Numbers",
+    "commit_scalars",
+    "description",
+    "descriptions",
+    "gathered",
+    "names",
+    "parameters",
+    "scalars",
+]
 
 type Scalars = dict[str, npt.NDArray[Any]]
 
@@ -52,9 +61,9 @@ def scalars(dataset: Dataset) -> Scalars:
     return {name: values[place] for name, values in table.items()}
 
 
-def commit_scalars(dataset: Dataset) -> Scalars:
-    """Compute the scalars of a whole data set and write `scalars.h5`, atomically."""
-    table = _compute(dataset)
+def commit_scalars(dataset: Dataset, table: Scalars | None = None) -> Scalars:
+    """Write `scalars.h5` of a whole data set, atomically; computed unless it is given."""
+    table = _compute(dataset) if table is None else table
 
     def fill(file: h5py.File) -> None:
         file.attrs["digest"] = dataset.digest
@@ -92,34 +101,14 @@ def description(dataset: Dataset, name: str, stored: bool = True) -> npt.NDArray
         return table[name][np.searchsorted(table["id"], dataset.ids)].astype(np.float64)
     if name in parameters(dataset):
         return dataset.read(f"parameters/{name}").astype(np.float64)
-    return _moments(dataset, name.rstrip(")").split("(", 1)[1])[name]
+    work = _Moments(dataset, name.rstrip(")").split("(", 1)[1])
+    return gathered(dataset, list(dataset.each_shard(work)) or [work(dataset)])[name]
 
 
 def parameters(dataset: Dataset) -> list[str]:
     """Names of the parameters that are one number a sample."""
     shapes = {name: dataset.columns[f"parameters/{name}"]["shape"] for name in dataset.parameters}
     return [name for name, shape in shapes.items() if shape == []]
-
-
-def _moments(dataset: Dataset, field: str) -> Scalars:
-    """Mean and standard deviation of a scalar field of each sample, or rms of another."""
-    from scipy.sparse import csr_matrix
-
-    kept = _names(dataset, field)
-    if not kept:
-        return {}
-    mass = csr_matrix(dataset.spaces[dataset.fields[field].space]["grams"]["mass"])
-    volume, weights = float(volumes(dataset.mesh).sum()), np.asarray(mass.sum(axis=0)).ravel()
-    found = {name: np.empty(len(dataset)) for name in kept}
-    for rows in _rows(dataset):
-        values = dataset.read(field, rows).astype(np.float64)
-        if len(kept) == 2:
-            mean = values @ weights / volume
-            found[kept[0]][rows] = mean
-            values = values - mean[:, None]
-        squares = np.einsum("ij,ji->i", values, mass @ values.T)
-        found[kept[-1]][rows] = np.sqrt(np.maximum(squares, 0.0) / volume)
-    return found
 
 
 def _names(dataset: Dataset, field: str) -> list[str]:
@@ -132,17 +121,59 @@ def _names(dataset: Dataset, field: str) -> list[str]:
     return [f"{kind}({field})" for kind in (("mean", "std") if is_scalar else ("rms",))]
 
 
+def gathered(dataset: Dataset, parts: Sequence[Scalars]) -> Scalars:
+    """Return the table of all samples from those of `Dataset.each_shard`, one a shard."""
+    places = np.argsort(np.concatenate([*dataset.by_shard(), np.empty(0, np.int64)]))
+    return {name: np.concatenate([part[name] for part in parts])[places] for name in parts[0]}
+
+
 def _compute(dataset: Dataset) -> Scalars:
-    table: Scalars = {"id": dataset.ids}
-    if "samples/order" in dataset.columns:
-        table["order"] = dataset.read("samples/order")
-    for name in _SOLVE:
-        if f"solve/{name}" in dataset.columns:
-            table[name] = _worst(dataset, f"solve/{name}")
-    table |= {name: dataset.read(f"parameters/{name}") for name in parameters(dataset)}
-    for field in dataset.inputs:
-        table |= _moments(dataset, field)
-    return table
+    numbers = Numbers(dataset)
+    return gathered(dataset, list(dataset.each_shard(numbers)) or [numbers(dataset)])
+
+
+class Numbers:
+    """Computes the scalars of some samples of a data set; can be sent to another process."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._moments = [_Moments(dataset, field) for field in dataset.inputs]
+
+    def __call__(self, some: Dataset) -> Scalars:
+        """Return name → (n) of the samples, all in memory at once but for their fields."""
+        table: Scalars = {"id": some.ids}
+        if "samples/order" in some.columns:
+            table["order"] = some.read("samples/order")
+        for name in _SOLVE:
+            if f"solve/{name}" in some.columns:
+                table[name] = _worst(some, f"solve/{name}")
+        table |= {name: some.read(f"parameters/{name}") for name in parameters(some)}
+        for moments in self._moments:
+            table |= moments(some)
+        return table
+
+
+class _Moments:
+    """Mean and standard deviation of a scalar field of each sample, or rms of another."""
+
+    def __init__(self, dataset: Dataset, field: str) -> None:
+        self._field, self._names = field, _names(dataset, field)
+        if self._names:
+            mass = dataset.spaces[dataset.fields[field].space]["grams"]["mass"]
+            self._mass, self._weights = mass.tocsr(), np.asarray(mass.sum(axis=0)).ravel()
+            self._volume = float(volumes(dataset.mesh).sum())
+
+    def __call__(self, some: Dataset) -> Scalars:
+        found = {name: np.empty(len(some)) for name in self._names}
+        for start in range(0, len(some) if found else 0, _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            # One by one, so that no bit depends on which samples are read together.
+            for row, sample in enumerate(some.read(self._field, rows, np.float64), start=start):
+                if len(found) == 2:
+                    found[self._names[0]][row] = mean = self._weights @ sample / self._volume
+                    sample -= mean
+                square = np.maximum(sample @ (self._mass @ sample), 0.0)
+                found[self._names[-1]][row] = np.sqrt(square / self._volume)
+        return found
 
 
 def _worst(dataset: Dataset, column: str) -> npt.NDArray[Any]:
@@ -151,12 +182,6 @@ def _worst(dataset: Dataset, column: str) -> npt.NDArray[Any]:
     if values.ndim > 1 and "times_mask" in dataset.columns:  # the others may be NaN
         values = np.where(dataset.read("times_mask"), values, -np.inf)
     return values.reshape(len(values), -1).max(axis=1) if values.size else values
-
-
-def _rows(dataset: Dataset) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions of all samples, shard by shard, a few at a time."""
-    for rows in dataset.by_shard():
-        yield from np.array_split(rows, -(-len(rows) // _CHUNK))
 
 
 def _path(dataset: Dataset) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from storage.ids import pack_ids
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
-__all__ = ["Moments", "field_statistics"]
+__all__ = ["Moments", "field_moments", "field_statistics", "stated"]
 
 
 @dataclass
@@ -68,7 +69,9 @@ class Moments:
         }
 
 
-def field_statistics(dataset: Dataset, names: Sequence[str] | None = None) -> dict[str, Any]:
+def field_statistics(
+    dataset: Dataset, names: Sequence[str] | None = None, workers: int = 1
+) -> dict[str, Any]:
     """Statistics of every field of a data set (usually `open_dataset(…).split("train")`).
 
     Where times differ by sample, masked time steps are left out.
@@ -76,20 +79,39 @@ def field_statistics(dataset: Dataset, names: Sequence[str] | None = None) -> di
     Args:
         dataset: the samples.
         names: of fields; all by default, what is no field is left out.
+        workers: number of processes that read shards.
 
     Returns:
         `ids`, the samples they come from (packed), and `fields`: name → mean, std, min, max
         over samples, times and dofs, and count.
     """
+    work = partial(field_moments, names=names)
+    empty = work(dataset.take([]))
+    return stated(dataset, [empty, *dataset.each_shard(work, workers)])
+
+
+def field_moments(dataset: Dataset, names: Sequence[str] | None = None) -> dict[str, Moments]:
+    """Moments of every field, or of those named, over the samples of one shard."""
     fields = [*dataset.inputs, *dataset.outputs]
     moments = {name: Moments() for name in fields if names is None or name in names}
-    for rows in dataset.by_shard():
-        mask = None
-        if "times_mask" in dataset.columns:
-            mask = dataset.read("times_mask", rows).astype(bool)
-        for name, moment in moments.items():
-            values = dataset.read(name, rows)
-            timed = mask is not None and name in dataset.outputs and values.ndim > 2
-            moment.add(values[mask] if timed else values)
-    found = {name: moment.as_dict() for name, moment in moments.items()}
+    mask = None
+    if "times_mask" in dataset.columns:
+        mask = dataset.read("times_mask").astype(bool)
+    for name, moment in moments.items():
+        values = dataset.read(name)
+        timed = mask is not None and name in dataset.outputs and values.ndim > 2
+        moment.add(values[mask] if timed else values)
+    return moments
+
+
+def stated(dataset: Dataset, parts: Iterable[dict[str, Moments]]) -> dict[str, Any]:
+    """Return the moments of all shards of a data set as its manifest states them.
+
+    They are merged in the order of the shards, whoever computed them.
+    """
+    total: dict[str, Moments] = {}
+    for part in parts:
+        for name, moments in part.items():
+            total.setdefault(name, Moments()).merge(moments)
+    found = {name: moments.as_dict() for name, moments in total.items()}
     return {"ids": pack_ids(dataset.ids), "fields": found}

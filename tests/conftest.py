@@ -1,4 +1,4 @@
-"""The environment of all tests, and real small disks for the tests of trouble."""
+"""The environment of all tests, what runs alone, and real small disks for the tests of trouble."""
 
 import os
 import subprocess
@@ -11,6 +11,20 @@ import pytest
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+
+# Folders and modules that are about ranks which wait for each other, and about signals, kills and
+# clocks. All else may start ranks as well: that is slower beside another test, but never too slow.
+ALONE = {"batch", "faults", "flows"}
+ALONE |= {"test_jit_cache", "test_launch", "test_mpi_modes", "test_ranks", "test_restart"}
+ALONE |= {"test_same_data", "test_trouble_signals", "test_two_runs"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Mark what has the machine for itself: two cores are there, and MPI waits busily."""
+    for item in items:
+        if item.get_closest_marker("parallel") or {item.path.stem, item.path.parent.name} & ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 class Disk:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import dataset_folder
-from pipeline.commands.options import Json, Root, Set, Target
+from pipeline.commands.options import Json, Root, Set, Target, Workers
 from pipeline.commands.printing import print_json
 from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_serial_stage
@@ -19,7 +19,6 @@ __all__ = ["app"]
 app = typer.Typer()
 
 Full = Annotated[bool, typer.Option("--full", help="Draw and assemble every sample again.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that read shards.")]
 
 
 @app.command()

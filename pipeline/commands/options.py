@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Json", "Retry", "Root", "Set", "SpecPath", "Target"]
+__all__ = ["Json", "Retry", "Root", "Set", "SpecPath", "Target", "Workers"]
 
 SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A spec, a YAML file.")]
 Target = Annotated[
@@ -17,4 +17,5 @@ Set = Annotated[
 Retry = Annotated[
     bool, typer.Option("--retry-failed", help="Solve batches with failed samples again.")
 ]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that do it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

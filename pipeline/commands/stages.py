@@ -6,7 +6,7 @@ import typer
 
 from pipeline import dataset_folder
 from pipeline.commands import printing as output
-from pipeline.commands.options import Json, Retry, Root, Set, SpecPath, Target
+from pipeline.commands.options import Json, Retry, Root, Set, SpecPath, Target, Workers
 from pipeline.exit_codes import ExitCode
 from pipeline.launch import check_launcher, check_serial_stage
 from pipeline.spec import load_spec
@@ -35,12 +35,12 @@ def run(
 
 
 @app.command()
-def sample(spec: SpecPath, root: Root = "data", set_: Set = None) -> int:
+def sample(spec: SpecPath, root: Root = "data", set_: Set = None, workers: Workers = 1) -> int:
     """Make the data set's folder and draw new samples' features."""
     from pipeline import stages
 
     check_serial_stage("sample")
-    print(stages.sample(load_spec(spec, set_ or []), root))
+    print(stages.sample(load_spec(spec, set_ or []), root, workers=workers))
     return ExitCode.OK
 
 
@@ -87,13 +87,13 @@ def solve(
 
 
 @app.command()
-def finalise(target: Target, root: Root = "data", set_: Set = None) -> int:
+def finalise(target: Target, root: Root = "data", set_: Set = None, workers: Workers = 1) -> int:
     """Write the manifest: splits, statistics, provenance, pictures."""
     from pipeline import stages
 
     check_serial_stage("finalise")
     spec, folder = dataset_folder.resolve(target, root, set_ or [])
-    found = stages.finalise(spec, folder)
+    found = stages.finalise(spec, folder, workers)
     if set_:  # once it is known to fit the data
         dataset_folder.save_run(folder, spec, dataset_folder.run_stamp())
     output.print_summary(found)

@@ -18,8 +18,13 @@ __all__ = ["finalise", "summary"]
 _PICTURED = 5
 
 
-def finalise(spec: Spec | ImportedSpec, folder: DataFolder) -> dict[str, Any]:
+def finalise(spec: Spec | ImportedSpec, folder: DataFolder, workers: int = 1) -> dict[str, Any]:
     """Build `manifest.json` and `previews/` from the records. Not collective.
+
+    Args:
+        spec: The data set's spec.
+        folder: The data set.
+        workers: Number of processes that read shards.
 
     Returns:
         The summary of the data set, see `summary`.
@@ -27,7 +32,8 @@ def finalise(spec: Spec | ImportedSpec, folder: DataFolder) -> dict[str, Any]:
     Raises:
         StorageError: Nothing is committed yet, or a record or shard is damaged.
     """
-    records = read_records(existing(folder), data_key(spec))
+    existing(folder).create()  # clears away what a killed run has left
+    records = read_records(folder, data_key(spec))
     if not records:
         raise StorageError(f"{folder.path}: no shard is committed; run `rekrylov solve` first")
     common: dict[str, Any] = {
@@ -50,6 +56,7 @@ def finalise(spec: Spec | ImportedSpec, folder: DataFolder) -> dict[str, Any]:
         split_seed=spec.seed,
         fractions=spec.splits.model_dump(),
         definitions=_definitions(spec),
+        workers=workers,
     )
     dataset = open_dataset(folder.path)
     if len(dataset):

@@ -1,6 +1,7 @@
 """Stage `sample`: the spaces, written once, and the features of new samples."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from pipeline.interrupt import stoppable
 from pipeline.progress import progress
 from pipeline.sampler import Sampler
 from pipeline.spaces import spaces_tree
-from pipeline.spec import Spec, data_key
+from pipeline.spec import Spec, data_key, parse_spec
 from storage import (
     DataFolder,
     StorageError,
@@ -21,15 +22,27 @@ from storage import (
     rebuild_order,
     write_spaces,
 )
+from storage.processes import each
 from storage.spaces import SpaceTree
 
 __all__ = ["sample"]
 
+_BLOCK = 128
+"""Samples between two looks at what was asked for meanwhile."""
+_WORTH = 64
+"""Blocks that are worth a process of their own."""
 
-def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
+
+def sample(spec: Spec, root: str | Path, quiet: bool = False, workers: int = 1) -> Path:
     """Make the data set's folder and add a segment with the samples it does not have yet.
 
     Not collective: one process does it.
+
+    Args:
+        spec: The spec.
+        root: Where data sets are kept.
+        quiet: Show no progress.
+        workers: Number of processes that draw features.
 
     Returns:
         The data set's folder.
@@ -52,7 +65,8 @@ def sample(spec: Spec, root: str | Path, quiet: bool = False) -> Path:
     ids = _new_ids(spec, folder)
     if len(ids) and sampler is not None:
         fixed = _has_one_operator(spec, folder)
-        features = np.zeros((len(ids), 1)) if fixed else _features(spec, sampler, ids, quiet)
+        draw = _Draw(spec, folder, sampler)
+        features = np.zeros((len(ids), 1)) if fixed else _features(draw, ids, quiet, workers)
         _append(spec, folder, ids, features)
     return folder.path
 
@@ -79,15 +93,36 @@ def _append(spec: Spec, folder: DataFolder, ids: NDArray[np.int64], features: ND
 
 
 def _new_ids(spec: Spec, folder: DataFolder) -> NDArray[np.int64]:
-    known = {int(i) for segment in read_order(folder.order) for i in segment.ids}
-    return np.array([i for i in spec.ids if i not in known], dtype=np.int64)
+    known = [segment.ids for segment in read_order(folder.order)]
+    asked = np.arange(spec.ids.start, spec.ids.stop)
+    return asked[~np.isin(asked, np.concatenate(known))] if known else asked
 
 
-def _features(spec: Spec, sampler: Sampler, ids: NDArray, quiet: bool) -> NDArray:
-    rows = []
+def _features(draw: "_Draw", ids: NDArray, quiet: bool, workers: int) -> NDArray:
+    """The features of samples, (n, d): the same whatever the number of processes."""
+    blocks, found, done = np.split(ids, range(_BLOCK, len(ids), _BLOCK)), [], 0
     with stoppable() as stop, progress("sample", len(ids), quiet) as task:
-        for done, i in enumerate(ids, start=1):
-            rows.append(sampler.features(int(i), spec.order.features))
+        for features in each(draw, blocks, workers, _WORTH):
+            found.append(features)
+            done += len(features)
             stop.check()
             task(done)
-    return np.array(rows)
+    return np.concatenate(found)
+
+
+class _Draw:
+    """Draws the features of some samples; sent to other processes as plain data."""
+
+    def __init__(self, spec: Spec, folder: DataFolder, sampler: Sampler) -> None:
+        self._raw, self._folder = spec.model_dump(mode="json"), folder
+        self._count = spec.order.features
+        self._sampler: Sampler | None = sampler
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_sampler": None}
+
+    def __call__(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        if self._sampler is None:
+            spec = parse_spec(dict(self._raw), base=Path("/"))
+            self._sampler = Sampler(spec, SpaceTree(self._folder.spaces))
+        return np.array([self._sampler.features(int(i), self._count) for i in ids])

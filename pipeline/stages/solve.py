@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.chains import Batch, Part, missing_batches, split_chains
-from pipeline.collective import on_root, together
+from pipeline.collective import end_if_stopped, on_root
 from pipeline.counter import Counter
 from pipeline.dataset_folder import data_folder
 from pipeline.in_flight import InFlight
-from pipeline.interrupt import StopFlag, interrupted, stoppable
+from pipeline.interrupt import StopFlag, stoppable
 from pipeline.progress import progress
 from pipeline.shard_buffer import ShardBuffer
 from pipeline.spec import Spec, data_key
 from pipeline.spec_errors import SpecError
 from pipeline.stages.order import order
 from pipeline.stages.sample import sample
+from pipeline.turns import own_turn
 from storage import DataFolder, read_spaces, spaces_hash
 
 __all__ = ["check_groups", "solve", "strategy_of", "world"]
@@ -39,32 +40,43 @@ def solve(
     `solve.ranks_per_solve`; leftover ranks stay idle, which is reported. Each group solves a
     contiguous chain of batches: recycled space, lagged preconditioner and guess pass on. With
     `retry_failed`, batches with failed samples are solved again; with `part`, only that part of
-    the data set, so that jobs which don't know of each other share one.
+    the data set, so that jobs which don't know of each other share one. While another run solves
+    some of the batches it waits, and then solves what is left.
 
     Raises:
         SpecError: The strategy is impossible, or a group needs more ranks than there are.
         StorageError: Data on disk are damaged, the disk is full or read-only.
         Interrupted: A signal came; shards in flight are left for the next run.
     """
+    comm = comm or world()
+    with stoppable() as stop:
+        end_if_stopped(comm, stop)  # from here on all ranks take signals alike
+        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet, retry_failed, part))
+        folder = data_folder(spec, root)
+        with own_turn(comm, folder, batches, stop, quiet) as left:
+            _solve_batches(spec, folder, left, comm, stop, quiet)
+        end_if_stopped(comm, stop)
+
+
+def _solve_batches(
+    spec: Spec, folder: DataFolder, batches: list[Batch], comm: Any, stop: StopFlag, quiet: bool
+) -> None:
+    """Give each group of ranks a chain, and show the progress of all. Collective."""
     from mpi4py import MPI
 
-    comm = comm or world()
     size = spec.solve.ranks_per_solve
-    with stoppable() as stop:
-        batches = on_root(comm, lambda: _prepare(spec, root, comm.size, quiet, retry_failed, part))
-        groups, group = comm.size // size, comm.rank // size
-        if comm.rank == 0 and (idle := comm.size % size) and not quiet:
-            print(f"solve: {idle} of {comm.size} ranks idle (groups of {size})", flush=True)
-        mine = comm.Split(group if group < groups else MPI.UNDEFINED, comm.rank)
-        chains = split_chains(batches, groups)
-        total = sum(len(batch.ids) for batch in batches)
-        with progress("solve", total, quiet or comm.rank > 0) as task:
-            counter = Counter(comm, task)
-            if mine != MPI.COMM_NULL:
-                _solve_chain(spec, data_folder(spec, root), chains[group], mine, stop, counter)
-                mine.Free()
-            counter.wait()
-        _end_if_stopped(comm, stop)
+    groups, group = comm.size // size, comm.rank // size
+    if comm.rank == 0 and (idle := comm.size % size) and not quiet:
+        print(f"solve: {idle} of {comm.size} ranks idle (groups of {size})", flush=True)
+    mine = comm.Split(group if group < groups else MPI.UNDEFINED, comm.rank)
+    chains = split_chains(batches, groups)
+    total = sum(len(batch.ids) for batch in batches)
+    with progress("solve", total, quiet or comm.rank > 0) as task:
+        counter = Counter(comm, task)
+        if mine != MPI.COMM_NULL:
+            _solve_chain(spec, folder, chains[group], mine, stop, counter)
+            mine.Free()
+        counter.wait()
 
 
 def world() -> Any:
@@ -134,13 +146,6 @@ def _prepare(
     return missing_batches(DataFolder(path), spec.ids, data_key(spec), retry_failed, part)
 
 
-def _end_if_stopped(comm: Any, stop: StopFlag) -> None:
-    """If any rank was asked to stop, all were. Collective."""
-    signals = [number for number in comm.allgather(stop.signal) if number is not None]
-    if signals:
-        raise together(interrupted(signals[0]))
-
-
 def _solve_chain(
     spec: Spec, folder: DataFolder, chain: list[Batch], comm: Any, stop: StopFlag, counter: Any
 ) -> None:
@@ -178,3 +183,4 @@ def _solve_chain(
                         buffer.commit(batch)
                         batch = next(batches, batch)
                     counter.add(not outcome.converged)
+    buffer.flush()

@@ -22,7 +22,7 @@ class Status:
         stored: Samples in committed shards, of those.
         failed: Samples given up, of those.
         missing: Samples not solved yet, of those.
-        shards: Committed shards.
+        shards: Committed shards, of the part if it is of one.
         ordered: Samples that have a place on a path.
         finalised: Whether there is a manifest.
         reasons: Why samples failed, and how many for each reason.
@@ -49,14 +49,15 @@ def status(spec: Spec, folder: DataFolder, part: Part | None = None) -> Status:
     Raises:
         StorageError: A record or the order file is damaged.
     """
-    found = read_records(folder, data_key(spec)) if folder.shards.exists() else []
-    records = [record for record in found if is_whole(folder, record)]
     asked: Container[int] = spec.ids
-    samples = spec.samples
+    samples, mine = spec.samples, None
     if part is not None:
         batches = part.of(all_batches(folder))
+        mine = {batch.key for batch in batches}
         asked = {i for batch in batches for i in batch.ids.tolist() if i in spec.ids}
         samples = len(asked)
+    found = read_records(folder, data_key(spec), mine) if folder.shards.exists() else []
+    records = [record for record in found if is_whole(folder, record)]
     stored = sum(i in asked for record in records for i in record.ids)
     failures = [f for r in records for f in r.failures if f["id"] in asked]
     segments = read_order(folder.order)

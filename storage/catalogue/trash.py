@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from storage import files
 from storage.catalogue.index import note
 from storage.catalogue.states import is_data_set
 from storage.catalogue.summary import summarise
+from storage.claim import Claim
 from storage.errors import ReadOnly, StorageError
 from storage.folder import DataFolder
 
@@ -98,6 +100,11 @@ def writing(folder: Path) -> str | None:
     A run of another host, or one that is between two batches, shows by young files only.
     """
     data = DataFolder(folder)
+    for path in data.locks.glob("*.json"):
+        with suppress(OSError, StorageError, ValueError):
+            owner = Claim.read(path).owner
+            if not owner.is_gone() and _age(path) < _LIVELY:
+                return f"a run is solving it ({owner})"
     for place in (data.path, data.shards, data.runs, data.training):
         for path in files.leftovers(place):
             if not files.is_abandoned(path) and _age(path) < _LIVELY:
@@ -109,8 +116,11 @@ def writing(folder: Path) -> str | None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file or folder changed; infinite if there is none."""
+    """Seconds between now and a change of a file or folder; infinite if there is none.
+
+    A change of the future is that of a clock that was set back since.
+    """
     try:
-        return time.time() - path.stat().st_mtime
+        return abs(time.time() - path.stat().st_mtime)
     except OSError:
         return math.inf

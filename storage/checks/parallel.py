@@ -1,26 +1,21 @@
 """The same work on every shard, in this process or in several.
 
-New processes are spawned, not forked: MPI, HDF5 and PETSc don't survive a fork. A process that
-dies over a file (HDF5 has no guard against every damage) is a finding, not an end.
+A process that dies over a file (HDF5 has no guard against every damage) is a finding, not an end.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storage.checks.finding import error
 from storage.checks.shard import ShardJob, ShardReport
+from storage.processes import do, pool
 
 if TYPE_CHECKING:
     from storage.records import Record
 
 __all__ = ["each_shard"]
-
-_job: ShardJob | None = None
 
 
 def each_shard(
@@ -59,24 +54,21 @@ def _round(
     done: Callable[[int], object],
 ) -> bool:
     """Do what is left; False if a process died meanwhile."""
-    from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+    from concurrent.futures import Future, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _install, (job,))
     futures: dict[Future[ShardReport], int] = {}
     try:
-        futures = {pool.submit(_run, records[k]): k for k in left}
-        for future in as_completed(futures):
-            found[futures[future]] = future.result()
-            done(len(found))
+        with pool(job, workers) as processes:
+            futures = {processes.submit(do, records[k]): k for k in left}
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                done(len(found))
     except BrokenProcessPool:
         for future, k in futures.items():
             if future.done() and not future.cancelled() and future.exception() is None:
                 found[k] = future.result()
         return False
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     return True
 
 
@@ -84,17 +76,3 @@ def _died(record: Record) -> ShardReport:
     location = f"shards/{record.file}"
     text = "the process that read it died; `rekrylov repair` makes it again"
     return ShardReport(str(record.file), [error("shard.unreadable", location, text)])
-
-
-def _install(job: ShardJob) -> None:
-    """Keep the job in a new process, which ends when its parent does."""
-    global _job  # noqa: PLW0603
-    _job = job
-    parent: Any = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-
-
-def _run(record: Record) -> ShardReport:
-    assert _job is not None
-    return _job(record)

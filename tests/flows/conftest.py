@@ -1,4 +1,4 @@
-"""One real server for all tests, on a free loopback port, with everything in a temporary folder."""
+"""One real server for all tests, and one real `rekrylov up`, each in a temporary folder."""
 
 import os
 import subprocess
@@ -7,20 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from system import TINY, System, until
 
 ROOT = Path(__file__).parents[2]
-
-TINY = """
-name: tiny
-seed: 7
-samples: 6
-problem:
-  family: darcy
-  coefficient: {law: lognormal, field: {kind: cosine, alpha: 2.0, tau: 3.0, sigma: 1.0}}
-  source: 1.0
-  output_space: {family: P, degree: 1}
-mesh: {domain: unit_square, resolution: 8}
-"""
 
 
 @dataclass(frozen=True)
@@ -64,3 +53,32 @@ def tiny(tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory):
+    """A `rekrylov up` away from the checkout; stopped by a signal at the end."""
+    system = System(tmp_path_factory.mktemp("up"))
+    try:
+        yield system
+        system.stop()
+    finally:
+        system.process.kill()
+
+
+@pytest.fixture(scope="session")
+def scheduled(up):
+    """A run of a data set of six samples that a schedule has started, and its end."""
+    (up.place / "tiny.yaml").write_text(TINY)
+    path = f"/deployments/{up.deployment('generate/on-demand')['id']}/schedules"
+    schedule = {"schedule": {"interval": 15}, "slug": "soon", "parameters": {"spec": "tiny.yaml"}}
+    (made,) = up.ask(path, [schedule | {"active": True}])
+
+    def fired():
+        begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+        return up.ask("/flow_runs/filter", {"flow_runs": begun})
+
+    (run, *_) = until(fired, "the schedule fires")
+    up.ask(f"{path}/{made['id']}", method="DELETE")
+    up.wait(run["id"], "COMPLETED")
+    return run

@@ -1,4 +1,4 @@
-"""The flow's wiring: outcomes, repeats, exit codes; launcher and status are stubbed."""
+"""The flows' wiring: outcomes, repeats, exit codes; launcher and status are stubbed."""
 
 import contextlib
 import signal
@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.interrupt import Interrupted
 from pipeline.run import SolveFailed
-from pipeline.spec import load_spec
 from pipeline.spec_errors import SpecError
 
 pytestmark = pytest.mark.timeout(180)
@@ -16,28 +15,28 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def wiring(monkeypatch, tmp_path, tiny, server):
-    """The module, with a launcher that returns `codes` in turn and leaves `missing` samples."""
-    from flows import generate
+    """The task, with a launcher that returns `codes` in turn and leaves `missing` samples."""
+    from flows import solve
 
-    fake = SimpleNamespace(generate=generate, codes=[], missing=[], calls=[], root=str(tmp_path))
+    fake = SimpleNamespace(codes=[], missing=[], calls=[], solve=solve.solve)
+    fake.spec, fake.folder = str(tiny), str(tmp_path / "tiny-0123456789")
 
-    def launch(argv, ranks, *, on_line, log):
-        fake.calls.append((argv, ranks))
+    def launch(argv, ranks, *, on_line, log, wall_seconds):
+        fake.calls.append((argv, ranks, wall_seconds))
         on_line("a line")
         return fake.codes.pop(0)
 
-    def status(spec, folder):
+    def status(spec, folder, part):
         return SimpleNamespace(missing=fake.missing.pop(0))
 
-    monkeypatch.setattr(generate, "launch", launch)
-    monkeypatch.setattr(generate.stages, "status", status)
-    fake.spec, fake.path = load_spec(tiny), str(tiny)
+    monkeypatch.setattr(solve, "launch", launch)
+    monkeypatch.setattr(solve.stages, "status", status)
     return fake
 
 
-def solve(fake, **options):
-    task = fake.generate.solve.with_options(retry_delay_seconds=0, **options)
-    return task(fake.spec, fake.path, fake.root, 2, ("samples=6",))
+def solve(fake, *more, **options):
+    options = {"retry_delay_seconds": 0, "cache_key_fn": None, "persist_result": False} | options
+    return fake.solve.with_options(**options)(fake.spec, fake.folder, 2, *more)
 
 
 def test_nothing_missing_launches_nothing(wiring):
@@ -46,11 +45,11 @@ def test_nothing_missing_launches_nothing(wiring):
     assert wiring.calls == []
 
 
-def test_the_ranks_get_spec_root_and_overrides(wiring):
+def test_the_ranks_get_spec_root_part_and_time(wiring, tmp_path):
     wiring.codes, wiring.missing = [3], [6, 0]
-    assert solve(wiring).endswith("shards")
-    argv = ["solve", wiring.path, "--root", wiring.root, "--set", "samples=6"]
-    assert wiring.calls == [(argv, 2)]
+    assert solve(wiring, "2/3", 0.5).endswith("shards")
+    argv = ["solve", wiring.spec, "--root", str(tmp_path), "--part", "2/3"]
+    assert wiring.calls == [(argv, 2, 1800.0)]
 
 
 def test_the_records_count_not_the_code(wiring):
@@ -75,10 +74,19 @@ def test_bad_input_and_interruption_are_not(wiring, code, error):
     assert len(wiring.calls) == 1
 
 
-def test_a_bad_spec_is_not_tried_again(wiring):
+def test_the_end_of_the_time_is_told_from_an_interruption(wiring):
+    wiring.codes, wiring.missing = [4], [6, 5]
+    with pytest.raises(SolveFailed, match="5 samples are missing after 1e-12 h"):
+        solve(wiring, None, 1e-12)
+    assert len(wiring.calls) == 1
+
+
+def test_a_bad_spec_is_not_tried_again():
+    from flows import tasks
+
     state = SimpleNamespace(data=SpecError(["samples: got 0"]))
-    assert not wiring.generate._is_unexpected(None, None, state)
-    assert wiring.generate._is_unexpected(None, None, SimpleNamespace(data=OSError()))
+    assert not tasks._is_unexpected(None, None, state)
+    assert tasks._is_unexpected(None, None, SimpleNamespace(data=OSError()))
 
 
 @pytest.mark.parametrize(
@@ -88,9 +96,9 @@ def test_a_bad_spec_is_not_tried_again(wiring):
 def test_a_bad_spec_ends_with_2_before_any_server(
     monkeypatch, tmp_path, tiny, capsys, arguments, word
 ):
-    from flows import generate
+    from flows import generate, server
 
-    monkeypatch.setattr(generate, "temporary_server", lambda: pytest.fail("a server was started"))
+    monkeypatch.setattr(server, "temporary_server", lambda: pytest.fail("a server was started"))
     root = tmp_path / "data"
     with _signals_kept():
         assert generate.main([str(tiny), "--root", str(root), *arguments]) == 2
@@ -115,11 +123,12 @@ def test_mpirun_is_refused(monkeypatch, tiny, capsys):
         (Interrupted("stopped"), 4),
         (KeyboardInterrupt(), 4),
         (SolveFailed("no", 2), 2),
+        (SolveFailed("no", 59), 1),
         (RuntimeError("unforeseen"), 1),
     ],
 )
 def test_exit_codes(monkeypatch, tiny, outcome, code):
-    from flows import generate
+    from flows import generate, server
 
     def flow(*_):
         if isinstance(outcome, BaseException):
@@ -127,23 +136,34 @@ def test_exit_codes(monkeypatch, tiny, outcome, code):
         return outcome | {"samples": 6, "folder": "x"}
 
     monkeypatch.setattr(generate, "generate", flow)
-    monkeypatch.setattr(generate, "temporary_server", contextlib.nullcontext)
+    monkeypatch.setattr(server, "temporary_server", contextlib.nullcontext)
     with _signals_kept():
         assert generate.main([str(tiny)]) == code
 
 
-def test_artifacts_have_the_numbers():
-    from flows.artifacts import markdown, rows
+def test_artifacts_have_the_numbers(monkeypatch):
+    from flows.artifacts import CATALOGUE, markdown, numbers
 
-    found = {"name": "n", "folder": "/d", "samples": 6, "stored": 5, "failed": 1, "shards": 2}
+    monkeypatch.setenv(CATALOGUE, "http://127.0.0.1:1/")
+    found = {"name": "n", "folder": "/d/n-1", "samples": 6, "stored": 5, "failed": 1, "shards": 2}
     found |= {"iterations": {"mean": 7.5, "max": 9}, "worst_true_residual": float("inf")}
-    table = {row["what"]: row["value"] for row in rows(found | {"stage_seconds": {"solve": 1.0}})}
+    table = {
+        row["what"]: row["value"] for row in numbers(found | {"stage_seconds": {"solve": 1.0}})
+    }
     assert table["iterations, mean"] == "7.5" and table["worst true residual"] == "inf"
     assert table["seconds, solve"] == "1"
-    assert "5 of 6 samples" in markdown(found) and "1 samples failed" in markdown(found)
-    assert {row["what"]: row["value"] for row in rows(found | {"iterations": {}})}[
-        "iterations, mean"
-    ] == "–"
+    text = markdown(found)
+    assert "5 of 6 samples" in text and "1 samples failed" in text
+    assert "[Browse it](http://127.0.0.1:1/data/n-1)" in text
+    without = {row["what"]: row["value"] for row in numbers(found | {"iterations": {}})}
+    assert without["iterations, mean"] == "–"
+
+
+def test_keys_of_artifacts_are_those_that_prefect_takes(tmp_path):
+    from flows.artifacts import key
+    from storage import DataFolder
+
+    assert key(DataFolder(tmp_path / "My_set.v2-01ab"), "summary") == "my-set-v2-01ab-summary"
 
 
 @contextlib.contextmanager
