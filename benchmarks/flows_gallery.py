@@ -34,7 +34,7 @@ def shoot(system: System, run: str, out: Path) -> None:
         save(page, out / "flows-run.png")
         page.goto(f"{system.base}/artifacts/artifact/{picture}")
         page.wait_for_function("[...document.images].some(i => i.naturalWidth > 300)")
-        save(page, out / "flows-artifact.png", 440)
+        save(page, out / "flows-artifact.png", 620)
         page.goto(f"{system.base}/deployments/deployment/{form}/run")
         page.get_by_text("Spec", exact=True).first.click()
         page.get_by_text("Number of samples.").first.wait_for()

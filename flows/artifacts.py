@@ -144,7 +144,6 @@ def shards(folder: DataFolder) -> list[dict[str, str]]:
                 "failed": len(record.failures),
                 "MiB": record.bytes / 2**20,
                 "seconds": math.fsum(record.info.get("seconds", {}).values()),
-                "host": record.info.get("host"),
             }
             for record in reversed(records)
         ]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["checked_client", "cluster_options", "cores_of_workers", "slots", "task_runner"]
 
 _CONNECT_SECONDS = 15
+_PRELOAD = "flows.solve"
+"""Imported before a worker registers: the first task would do that in the worker's event loop,
+which is then deaf for seconds; on a busy machine until the scheduler gives the worker up."""
 _FAILURES = 10  # lost workers that Dask forgives a part, which may only have waited on them
 
 
@@ -62,6 +65,7 @@ def cluster_options(scale: Local | Queue, folder: Path) -> dict[str, Any]:
             "threads_per_worker": scale.cores,
             "resources": {"cores": scale.cores},
             "memory_limit": 0,
+            "preload": [_PRELOAD],
             "dashboard_address": "127.0.0.1:0",
             "worker_dashboard_address": None,
             "scheduler_kwargs": {"allowed_failures": _FAILURES},
@@ -76,7 +80,7 @@ def cluster_options(scale: Local | Queue, folder: Path) -> dict[str, Any]:
         "account": scale.account,
         "job_extra_directives": scale.directives,
         "job_script_prologue": scale.prologue,
-        "worker_extra_args": ["--resources", f"cores={scale.cores}"],
+        "worker_extra_args": ["--resources", f"cores={scale.cores}", "--preload", _PRELOAD],
         "interface": scale.interface,
         "log_directory": str(folder / "runs" / "jobs"),
         "scheduler_options": {"dashboard_address": ":0", "allowed_failures": _FAILURES},
@@ -101,12 +105,14 @@ def checked_client(scale: Scale, ranks: int, folder: Path) -> "Client":
     question = (complaint, versions(), str(folder.resolve()), PREFECT_API_URL.value())
     if isinstance(scale, Scheduler):
         _check_resources(scale, client, ranks)
-        answers = client.run(*question, on_error="return")
+        wanted: list[Any] = [
+            {"workers": [address]} for address in client.scheduler_info()["workers"]
+        ]
     else:  # waits for the first job
-        asked = client.submit(*question, pure=False, resources={"cores": ranks})
-        answers = {"": asked.exception() or asked.result()}
-    for answer in answers.values():
-        if answer is not None:
+        wanted = [{"resources": {"cores": ranks}}]
+    asked = [client.submit(*question, pure=False, **where) for where in wanted]
+    for future in asked:
+        if answer := future.exception() or future.result():
             raise LauncherError(f"scale: a worker can't be used: {answer}")
     return client
 

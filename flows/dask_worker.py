@@ -27,6 +27,8 @@ def complaint(expected: dict[str, str], folder: str, api: str | None) -> str | N
         api: The address of the flow's Prefect server.
     """
     where, found = platform.node(), versions()
+    import flows.solve  # noqa: F401 - here, in a thread: a task's arrival would do it, in the loop
+
     if other := [f"{n} {found[n]}, not {v}" for n, v in expected.items() if found[n] != v]:
         return f"{where} has {', '.join(other)}: install the same there"
     if not os.access(folder, os.W_OK):

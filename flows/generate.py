@@ -68,7 +68,7 @@ def make(
     check_ranks(scale, ranks)
     seconds: dict[str, float] = {}
     # Called directly, not submitted: in a worker thread neither signals nor MPI would work.
-    file = _timed(seconds, "sample", tasks.sample, spec, root)
+    file = _timed(seconds, "sample", tasks.sample, spec, root, ranks)
     _timed(seconds, "order", tasks.order, spec, root)
     folder = data_folder(spec, root)
     with cores(ranks if scale is None else scale.cores_here), solving(folder):
@@ -76,7 +76,7 @@ def make(
             _timed(seconds, "solve", solve, file, str(folder.path), ranks, None, hours)
         else:
             _timed(seconds, "solve", solve_on_dask, file, str(folder.path), ranks, scale, hours)
-    _timed(seconds, "finalise", tasks.finalise, spec, root, catalogue_page(folder))
+    _timed(seconds, "finalise", tasks.finalise, spec, root, catalogue_page(folder), ranks)
     report = None
     if spec.train is not None:
         with cores(1):

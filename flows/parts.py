@@ -15,12 +15,17 @@ __all__ = ["Parts", "make_parts"]
 
 _SERVER = {
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # saves seconds; flows use none
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite, on a machine whose cores are all busy
     # In memory, as by default, cores that are held when the server ends would be held for ever.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
         "prefect.server.concurrency.lease_storage.filesystem"
     ),
 }
-_WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "2", "OMP_NUM_THREADS": "1"}
+_WORKER = {
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_CLIENT_MAX_RETRIES": "10",  # or a server away for half a minute is given up
+    "OMP_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)

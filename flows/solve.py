@@ -13,7 +13,7 @@ from prefect.logging.loggers import LoggingAdapter
 from flows.dask_worker import unwanted
 from flows.tasks import RETRIES
 from pipeline import stages
-from pipeline.chains import Part
+from pipeline.chains import Part, all_batches
 from pipeline.exit_codes import ExitCode
 from pipeline.interrupt import Interrupted
 from pipeline.launch import launch
@@ -41,7 +41,10 @@ def _key_of_done(_context: TaskRunContext, given: dict[str, Any]) -> str | None:
     spec, folder = load_spec(given["spec_file"]), DataFolder(Path(given["folder"]))
     if _missing(spec, folder, given["part"]):
         return None
-    records = [(r.segment, r.batch, r.sha256) for r in read_records(folder)]
+    part = None if given["part"] is None else Part.parse(given["part"])
+    batches = all_batches(folder) if part is None else part.of(all_batches(folder))
+    mine = read_records(folder, batches={batch.key for batch in batches})
+    records = [(r.segment, r.batch, r.sha256) for r in mine]
     there = hashlib.sha256(repr(records).encode()).hexdigest()
     return f"solve-{spec_hash(spec)}-{given['part'] or 'all'}-{there}"
 

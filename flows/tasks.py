@@ -43,9 +43,9 @@ _stage: Callable[..., Any] = partial(task, cache_policy=NO_CACHE, persist_result
 
 
 @_stage(name="sample")
-def sample(spec: Spec, root: str) -> str:
+def sample(spec: Spec, root: str, workers: int) -> str:
     """Add the samples that the data set does not have yet; return the file of the run's spec."""
-    folder = DataFolder(stages.sample(spec, root))
+    folder = DataFolder(stages.sample(spec, root, workers=workers))
     return str(save_run(folder, spec, run_stamp()))
 
 
@@ -65,7 +65,7 @@ def data_set_asset(folder: DataFolder, description: str, url: str | None) -> lis
     return [Asset(key=f"file://{path}", properties=about)]
 
 
-def finalise(spec: Spec, root: str, url: str | None) -> str:
+def finalise(spec: Spec, root: str, url: str | None, workers: int) -> str:
     """Write splits, statistics, provenance and pictures; return the manifest.
 
     With the data set as the asset that the task materialises.
@@ -74,7 +74,7 @@ def finalise(spec: Spec, root: str, url: str | None) -> str:
     assets = data_set_asset(folder, f"{spec.samples} samples of {spec.problem.family}", url)
 
     def work(spec: Spec, root: str) -> str:
-        found = stages.finalise(spec, folder)
+        found = stages.finalise(spec, folder, workers)
         for asset in assets:
             add_asset_metadata(asset, {k: found[k] for k in ("stored", "failed", "shards")})
         return str(folder.manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from storage.folder import DataFolder
 from storage.spaces import SpaceTree, spaces_hash
 
 if TYPE_CHECKING:
+    from storage.listed import Whole
     from storage.loading.packed import PackedCopy
 
 __all__ = ["Common", "Source", "digest"]
@@ -29,12 +31,13 @@ class Source:
 
     Attributes:
         folder: of the data set.
-        manifest: `manifest.json`, or what the records say.
+        manifest: `manifest.json`, or what the records say; without its ids if there is `whole`.
         has_manifest: False if there is no `manifest.json`.
         verify: compare each shard's SHA-256 when it is first opened.
         spaces: `spaces.h5`, not verified.
         shards: the folder of the shards.
         packed: the copy that fields are read from where it has them.
+        whole: the manifest with all ids, where it is long.
     """
 
     folder: DataFolder
@@ -44,6 +47,20 @@ class Source:
     spaces: SpaceTree
     shards: str
     packed: PackedCopy | None = None
+    whole: Whole | None = None
+
+    @classmethod
+    def of(
+        cls,
+        folder: DataFolder,
+        manifest: dict[str, Any],
+        verify: bool,
+        has_manifest: bool = True,
+        whole: Whole | None = None,
+    ) -> Source:
+        """Make the source of a folder."""
+        tables, shards = SpaceTree(folder.spaces), os.fspath(folder.shards)
+        return cls(folder, manifest, has_manifest, verify, tables, shards, whole=whole)
 
 
 class Common:
@@ -60,7 +77,8 @@ class Common:
     @property
     def manifest(self) -> dict[str, Any]:
         """`manifest.json`, or what the records say where there is none."""
-        return self._source.manifest
+        whole = self._source.whole
+        return self._source.manifest if whole is None else whole.value
 
     @property
     def has_manifest(self) -> bool:
@@ -70,12 +88,12 @@ class Common:
     @property
     def digest(self) -> str:
         """SHA-256 of the list of shards: what derived files say they were made from."""
-        return digest(self.manifest)
+        return digest(self._source.manifest)
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
         """Column → its `dtype` and the `shape` of a sample."""
-        return self.manifest["columns"]
+        return self._source.manifest["columns"]
 
     @property
     def inputs(self) -> list[str]:
@@ -135,7 +153,7 @@ class Common:
 
     def _verified(self) -> SpaceTree:
         """The tree of `spaces.h5`, once its hash is seen to be the manifest's."""
-        path, expected = self._source.folder.spaces, self.manifest["spaces_hash"]
+        path, expected = self._source.folder.spaces, self._source.manifest["spaces_hash"]
         if not path.exists():
             raise DamagedFile(f"{path}: is missing; restore it from a copy, or run the spec again")
         if (found := spaces_hash(path)) != expected:

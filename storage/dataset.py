@@ -19,13 +19,13 @@ from storage.fields import Field
 from storage.folder import DataFolder
 from storage.function import StoredFunction, stored_function
 from storage.ids import IdArray, ascending, unpack_many
+from storage.listed import listed
 from storage.loaded import Loading
-from storage.manifest import read_manifest, records_manifest
+from storage.manifest import parse_manifest, read_text, records_manifest
 from storage.processes import each
 from storage.records import read_records
 from storage.rows import Rows, is_single, row_index
 from storage.scalars import scalars
-from storage.spaces import SpaceTree
 from storage.splits import members_of
 
 __all__ = ["Dataset", "Field", "open_dataset"]
@@ -50,10 +50,14 @@ def open_dataset(path: str | os.PathLike[str], *, verify: bool = False) -> Datas
     if not folder.shards.is_dir():
         raise FileNotFoundError(f"{path}: is no data set (it has no folder 'shards')")
     try:
-        return Dataset.from_manifest(folder, read_manifest(folder), verify=verify)
+        text = read_text(folder)
     except FileNotFoundError:
         manifest = records_manifest(folder, read_records(folder))
         return Dataset.from_manifest(folder, manifest, verify=verify, has_manifest=False)
+    if (long := listed(folder, text)) is not None:
+        source = Source.of(folder, long.manifest, verify, whole=long.whole)
+        return Dataset._placed(source, long.ids, long.sizes)
+    return Dataset.from_manifest(folder, parse_manifest(folder, text), verify=verify)
 
 
 class Dataset(Loading):
@@ -88,18 +92,15 @@ class Dataset(Loading):
             raise DamagedFile(
                 f"{folder.manifest}: has a malformed shard list ({error}); run `rekrylov finalise`"
             ) from error
-        shard = np.repeat(np.arange(len(sizes)), sizes)
-        row = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return cls._placed(Source.of(folder, manifest, verify, has_manifest), ids, sizes)
+
+    @classmethod
+    def _placed(cls, source: Source, ids: IdArray, sizes: IdArray) -> Self:
+        """Make the data set whose shards hold `sizes` of the ids, in turn."""
         by_id = ascending(ids)
-        source = Source(
-            folder,
-            manifest,
-            has_manifest,
-            verify,
-            SpaceTree(folder.spaces),
-            os.fspath(folder.shards),
-        )
-        return cls(source, ids[by_id], shard[by_id], row[by_id])
+        shard = np.repeat(np.arange(len(sizes)), sizes)[by_id]
+        row = by_id - (np.cumsum(sizes) - sizes)[shard]
+        return cls(source, ids[by_id], shard, row)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -139,7 +140,7 @@ class Dataset(Loading):
         if "/" in name:
             definition, name = name.split("/", 1)
             return self.define(definition).split(name, n)
-        members = members_of(name, n, self.ids, self.manifest.get("splits"), self.path)
+        members = members_of(name, n, self.ids, self._source.manifest.get("splits"), self.path)
         return self.select(members)
 
     def define(self, name: str) -> Dataset:
@@ -151,7 +152,7 @@ class Dataset(Loading):
         Raises:
             BadSelection: there is no such definition.
         """
-        source = replace(self._source, manifest=defined(self.manifest, name))
+        source = replace(self._source, manifest=defined(self.manifest, name), whole=None)
         return Dataset(source, self.ids, self._shard, self._row)
 
     def select(self, ids: npt.ArrayLike) -> Dataset:
@@ -243,7 +244,7 @@ class Dataset(Loading):
             for name, kind in self.columns.items()
         }
         manifest = self.manifest | {"columns": columns}
-        source = replace(self._source, manifest=manifest, packed=copy)
+        source = replace(self._source, manifest=manifest, packed=copy, whole=None)
         return Dataset(source, self.ids, self._shard, self._row)
 
     def column(self, name: str) -> npt.NDArray[Any]:
@@ -264,8 +265,9 @@ class Dataset(Loading):
             workers: number of processes that read shards; with more than one, the calling script
                 needs the usual `if __name__ == "__main__":`.
         """
-        shards = [{k: v for k, v in s.items() if k != "ids"} for s in self.manifest["shards"]]
-        source = replace(self._source, manifest=self.manifest | {"shards": shards})
+        manifest = self._source.manifest
+        shards = [{k: v for k, v in s.items() if k != "ids"} for s in manifest["shards"]]
+        source = replace(self._source, manifest=manifest | {"shards": shards}, whole=None)
         views = [(self.ids[i], self._shard[i], self._row[i]) for i in self.by_shard()]
         return each(_OnView(work, source), views, workers, _WORTH)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import hashlib
 import json
 import math
@@ -35,6 +34,7 @@ __all__ = [
     "make_folder",
     "plain",
     "read_bytes",
+    "parse_json",
     "read_json",
     "remove_file",
     "remove_leftovers",
@@ -146,23 +146,15 @@ def read_json(path: str | os.PathLike[str], most: int = LARGEST) -> Any:
         FileNotFoundError: there is none.
         DamagedFile: it can't be read, is larger, isn't JSON, or is nested without end.
     """
+    return parse_json(path, read_bytes(path, most))
+
+
+def parse_json(path: str | os.PathLike[str], content: bytes | str) -> Any:
+    """Parse the content of a JSON file; raises DamagedFile as `read_json` does."""
     try:
-        with _uncollected():
-            return json.loads(read_bytes(path, most))
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: is not valid JSON ({error}); run `rekrylov check`") from error
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Let no garbage be looked for: a long text makes many objects, none of which is any."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def plain(value: Any) -> Any:

@@ -23,7 +23,15 @@ from storage.statistics import Moments, field_moments, stated
 if TYPE_CHECKING:
     from storage.dataset import Dataset
 
-__all__ = ["RULE", "build_manifest", "field_texts", "read_manifest", "records_manifest"]
+__all__ = [
+    "RULE",
+    "build_manifest",
+    "field_texts",
+    "parse_manifest",
+    "read_manifest",
+    "read_text",
+    "records_manifest",
+]
 
 
 def build_manifest(
@@ -155,7 +163,22 @@ def read_manifest(folder: DataFolder, most: int = files.LARGEST) -> dict[str, An
         FormatMismatch: it has another format.
         DamagedFile: it is malformed.
     """
-    manifest = files.read_json(folder.manifest, most)
+    return parse_manifest(folder, read_text(folder, most))
+
+
+def read_text(folder: DataFolder, most: int = files.LARGEST) -> str:
+    """Read the text of `manifest.json`; raises as `read_manifest` does."""
+    try:
+        return files.read_bytes(folder.manifest, most).decode()
+    except UnicodeDecodeError as error:
+        raise DamagedFile(
+            f"{folder.manifest}: is no text ({error}); run `rekrylov finalise`"
+        ) from error
+
+
+def parse_manifest(folder: DataFolder, text: str) -> dict[str, Any]:
+    """Parse and validate the text of `manifest.json`; raises as `read_manifest` does."""
+    manifest = files.parse_json(folder.manifest, text)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("shards"), list):
         raise DamagedFile(f"{folder.manifest}: is no manifest; run `rekrylov finalise`")
     if manifest.get("format") != FORMAT:

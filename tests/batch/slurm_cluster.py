@@ -118,9 +118,12 @@ class Slurm:
         found = self.wait(number, lambda job: job["JobState"] in ENDED, seconds)
         return sorted((job["JobState"], job["ExitCode"].partition(":")[0]) for job in found)
 
-    def cancel_all(self):
-        """Leave nothing in the queue or running."""
+    def cancel_all(self, seconds=20):
+        """Leave nothing in the queue or running: jobs outlive the daemons."""
         self.run("scancel", f"--user={getpass.getuser()}")
+        end = time.monotonic() + seconds
+        while self.run("squeue", "-h").stdout and time.monotonic() < end:
+            time.sleep(0.2)
 
 
 def started(folder: Path, stack: ExitStack) -> Slurm:

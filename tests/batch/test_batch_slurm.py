@@ -87,7 +87,7 @@ def test_the_time_limit_itself(slurm, env, spec, edit, tmp_path):
     """A minute, of which the signal takes the last 1 to 31 seconds: Slurm looks twice a minute."""
     script, root = edit() / "generate.sbatch", tmp_path / "data"
     options = ["--ntasks-per-node=2", "--time=1", "--signal=B:TERM@1", f"--chdir={tmp_path}"]
-    more = ["--root", root, "--set", "samples=10000"]
+    more = ["--root", root, "--set", "samples=8000", "--set", "storage.shard_size=40"]
     job = slurm.submit(*options, script, spec, *more, env=env)
     slurm.wait(job, lambda found: found["JobState"] == "RUNNING")
     while slurm.wait(job, lambda found: found["JobState"] in WAITS)[0]["JobState"] == "PENDING":
@@ -95,7 +95,7 @@ def test_the_time_limit_itself(slurm, env, spec, edit, tmp_path):
         slurm.wait(job, lambda found: found["JobState"] != "PENDING")
     assert slurm.wait_for_end(job) == [("COMPLETED", "0")], text(tmp_path)
     assert int(slurm.job(job)["Restarts"]) > 0
-    assert_complete(root, 10000)
+    assert_complete(root, 8000)
 
 
 def test_srun_that_starts_single_processes_is_refused(slurm, env, spec, tmp_path):

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from inside import command
 from killing import assert_equal, everything
 from runs import assert_sound, folder_of, records_below, wait_until
 
-from storage import open_dataset, read_records
+from pipeline.dataset_folder import save_run
+from pipeline.spec import load_spec
+from storage import DataFolder, open_dataset, read_records
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -79,22 +82,30 @@ def assert_sane(root, whole):
     assert all(0 <= value <= 2 * whole for value in timings.values())
 
 
-def test_the_last_run_is_the_last_one_though_the_clock_was_set_back(
-    rekrylov, spec, undisturbed, root, clock
-):
-    """`status` of a folder, extending, changes of the spec: all take the last run's spec."""
+def test_the_last_run_is_the_last_one_though_the_clock_was_set_back(rekrylov, spec, root, clock):
+    """What takes the folder of a data set takes the spec of its last run."""
     folder = folder_of(root)
-    for number, shift in enumerate((YEAR, -YEAR, -DAY, 0)):
-        clock.jump(shift)
-        options = ["--root", root, "--set", f"licence=number {number}"]
-        done = rekrylov("sample", spec, *options, env=clock.env)
-        assert done.code == 0, done.text
-        last = max(folder.runs.glob("*.yaml"))
-        assert yaml.safe_load(last.read_text())["licence"] == f"number {number}"
-    assert len(list(folder.runs.glob("*.yaml"))) == 5
-    done = rekrylov("finalise", folder.path, env=clock.env)
+    clock.jump(-DAY)
+    done = rekrylov("sample", spec, "--root", root, "--set", "licence=new", env=clock.env)
     assert done.code == 0, done.text
-    assert json.loads(folder.manifest.read_text())["licence"] == "number 3"
+    last = max(folder.runs.glob("*.yaml"))
+    assert yaml.safe_load(last.read_text())["licence"] == "new"
+    assert command("finalise", folder.path).code == 0
+    assert json.loads(folder.manifest.read_text())["licence"] == "new"
+
+
+def test_stamps_ascend_whatever_the_clock_says(tmp_path, spec):
+    folder, parsed = DataFolder(tmp_path), load_spec(spec)
+    folder.create()
+    years = ("2027", "2025", "2026", "2025", "2031")
+    for year in years:
+        new = parsed.model_copy(update={"licence": year})
+        save_run(folder, new, f"{year}1231T235959.999999-{year}abcd")
+    (folder.runs / "of_the_user.yaml").write_text("")
+    kept = sorted(folder.runs.glob("2*.yaml"))
+    assert [yaml.safe_load(path.read_text())["licence"] for path in kept] == list(years)
+    assert kept[1].name.startswith("20280101T000000.000000-2025")
+    save_run(folder, parsed, "20320101T000000.000000-x")  # after a name that is no stamp
 
 
 def test_what_a_killed_compile_left_is_found_with_a_clock_set_back(rekrylov, spec, clock, tmp_path):

@@ -65,7 +65,12 @@ def opened(root):
     return root, folder.order
 
 
-@pytest.mark.parametrize("kind", KINDS)
+LONG = ("torn", "empty")  # as flipped, and as text
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.long) if k in LONG else k for k in KINDS]
+)
 def test_it_is_named_and_mended(opened, spec, undisturbed, kind):
     root, order = opened
     before = committed(root)
@@ -85,6 +90,7 @@ def test_it_is_named_and_mended(opened, spec, undisturbed, kind):
     assert_equal(everything(root), everything(undisturbed[0]))
 
 
+@pytest.mark.long
 def test_a_run_on_ranks_stops_at_it_and_goes_on_after_the_repair(rekrylov, spec, undisturbed, root):
     flipped(folder_of(root).order)
     options = ["--root", root, "--ranks", "2"]

@@ -47,7 +47,7 @@ def extended(root, spec):
 LONG = pytest.mark.long
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=LONG), 2, 3, pytest.param(4, marks=LONG)])
+@pytest.mark.parametrize("step", [2, *(pytest.param(n, marks=LONG) for n in (1, 3, 4))])
 def test_what_is_left_can_be_used(rekrylov, extended, undisturbed, step):
     """Before: nothing new, then `scalars.h5`, `manifest.json`, a picture."""
     folder, before = folder_of(extended), committed(extended)

@@ -74,7 +74,14 @@ HARMS = {
 }
 
 
-@pytest.mark.parametrize(("harm", "ranks"), [("torn", None), ("zeros", 2), ("gone", None)])
+@pytest.mark.parametrize(
+    ("harm", "ranks"),
+    [
+        ("torn", None),
+        pytest.param("zeros", 2, marks=pytest.mark.long),
+        pytest.param("gone", None, marks=pytest.mark.long),
+    ],
+)
 def test_a_damaged_library_is_made_again(solved, home, harm, ranks):
     """Loading a torn one would end the process with SIGBUS."""
     sizes = {path: path.stat().st_size for path in modules(home)}
@@ -99,6 +106,7 @@ def compiler_of(sources):
         process.wait()
 
 
+@pytest.mark.long
 def test_a_library_that_a_linker_may_be_writing_is_gone_around(solved, home):
     for path in modules(home):
         path.write_bytes(b"no library")
@@ -134,7 +142,10 @@ def test_a_lock_that_is_kept_is_not_waited_for_without_end(home, monkeypatch):
     assert forms.mend_cache(home / "fenics")
 
 
-@pytest.mark.parametrize("trouble", ["read-only", "full", "a file"])
+@pytest.mark.parametrize(
+    "trouble",
+    ["full", *(pytest.param(t, marks=pytest.mark.long) for t in ("read-only", "a file"))],
+)
 def test_a_cache_that_cannot_be_written(solved, disk, tmp_path, trouble):
     if trouble == "a file":
         home = tmp_path / "file"
@@ -148,6 +159,7 @@ def test_a_cache_that_cannot_be_written(solved, disk, tmp_path, trouble):
     assert done.err.count(TOLD) == 1 and "set XDG_CACHE_HOME" in done.err
 
 
+@pytest.mark.long
 def test_a_read_only_cache_that_has_all_is_used(solved, warm, disk):
     place = disk("20m")
     shutil.copytree(warm, place.path, dirs_exist_ok=True)

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.timeout(300)
 )
 def test_the_run_ends_and_is_finished(rekrylov, spec, tmp_path, victim):
     root = tmp_path / "data"
-    line = ["run", spec, "--root", root, "--ranks", "2", "--set"]
-    process = rekrylov.start(*line, "samples=4000")
+    more = ["--ranks", "2", "--set", "samples=4000"]
+    process = rekrylov.start("run", spec, "--root", root, *more)
     wait_until(lambda: records_below(root) > 3, process, 120)
     found = [each for each in process.alive() if role(each) == victim]
     assert found, f"no {victim}"
@@ -31,7 +31,7 @@ def test_the_run_ends_and_is_finished(rekrylov, spec, tmp_path, victim):
     assert len(done.messages) == 1 and "the solve stage ended with exit code 1" in done.messages[0]
     assert "Traceback" not in done.text
     before = committed(root)
-    done = rekrylov(*line, "samples=240", timeout=120)
+    done = rekrylov("solve", spec, "--root", root, timeout=120)
     assert done.code == 0, done.text
     after = committed(root)
     assert {name: after[name] for name in before} == before

@@ -40,11 +40,11 @@ def test_a_run_that_is_stopped_for_a_while_goes_on(rekrylov, spec, tmp_path, who
     if whom == "a rank":
         found = [each for each in found if "PMI_RANK" in each.environ()][-1:]
     assert found
-    for act in (psutil.Process.suspend, psutil.Process.resume):
+    for act, seconds in ((psutil.Process.suspend, 4), (psutil.Process.resume, 0)):
         for each in found:
             with suppress(psutil.Error):
                 act(each)
-        time.sleep(4)  # the launcher gives a run up three seconds after its last child
+        time.sleep(seconds)  # the launcher gives a run up three seconds after its last child
     done = process.wait(200)
     assert done.code == 0, done.text
     assert_each_once(root)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from system import TINY, System, until
 
 ROOT = Path(__file__).parents[2]
@@ -69,13 +70,13 @@ def up(tmp_path_factory):
 @pytest.fixture(scope="session")
 def scheduled(up):
     """A run of a data set of six samples that a schedule has started, and its end."""
-    (up.place / "tiny.yaml").write_text(TINY)
     path = f"/deployments/{up.deployment('generate/on-demand')['id']}/schedules"
-    schedule = {"schedule": {"interval": 15}, "slug": "soon", "parameters": {"spec": "tiny.yaml"}}
-    (made,) = up.ask(path, [schedule | {"active": True}])
+    schedule = {"active": True, "schedule": {"interval": 15}, "slug": "soon"}
+    (made,) = up.ask(path, [schedule | {"parameters": {"spec": yaml.safe_load(TINY)}}])
 
     def fired():
         begun = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+        begun |= {"tags": {"all_": ["auto-scheduled"]}}
         return up.ask("/flow_runs/filter", {"flow_runs": begun})
 
     (run, *_) = until(fired, "the schedule fires")

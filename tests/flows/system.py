@@ -29,7 +29,7 @@ mesh: {domain: unit_square, resolution: 8}
 """
 
 DEAD = ("CANCELLED", "COMPLETED", "CRASHED", "FAILED")
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds until something must have happened, on a machine that is busy with other things."""
 
 
@@ -73,7 +73,13 @@ class System:
         return f"kill {self.process.pid}" in self.said.read_text()
 
     def ask(self, path: str, body=None, method: str | None = None):
-        """Send a request to the API; returns the answer, or the status that refused it."""
+        """Send a request to the API; returns the answer, or the status that refused it.
+
+        Asks again where the server is too busy, as Prefect's own clients do.
+        """
+        return until(lambda: self._ask(path, body, method), f"{path} answered")[0]
+
+    def _ask(self, path: str, body, method: str | None):
         data = None if body is None else json.dumps(body).encode()
         head = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.api + path, data, head, method=method)
@@ -81,8 +87,8 @@ class System:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        return json.loads(text) if text else None
+            return None if error.code >= 500 else [(error.code, error.read().decode())]
+        return [json.loads(text) if text else None]
 
     def deployment(self, name: str) -> dict:
         return self.ask(f"/deployments/name/{name}")

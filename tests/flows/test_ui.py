@@ -66,7 +66,7 @@ def test_the_page_of_a_run_has_its_state_and_the_ranks_lines(visit, scheduled):
     page = visit(f"/runs/flow-run/{scheduled['id']}")
     shows(page, "Completed")
     shows(page, "6 of 6 samples stored")
-    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("Artifacts", exact=True).first.click()
     shows(page, "progress")
 
 

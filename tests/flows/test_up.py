@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from system import TINY, System, until
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine; an idle one needs a minute in all
@@ -16,11 +17,11 @@ SLOW = TINY.replace("tiny", "slow").replace("samples: 6", "samples: 1200")
 SLOW = SLOW.replace("resolution: 8", "resolution: 48") + "storage: {shard_size: 10}\n"
 
 
-@pytest.fixture(scope="module")
-def slow(up):
-    """A spec that takes ten seconds or so to solve."""
-    (up.place / "slow.yaml").write_text(SLOW)
-    return "slow.yaml"
+def slow(place, name: str, samples: int = 1200) -> str:
+    """A spec that takes ten seconds or so to solve; its path from the place."""
+    text = SLOW.replace("slow", name).replace("samples: 1200", f"samples: {samples}")
+    (place / f"{name}.yaml").write_text(text)
+    return f"{name}.yaml"
 
 
 def stored(system: System, name: str) -> int:
@@ -63,24 +64,36 @@ def test_bad_parameters_are_refused_before_a_run(up):
     assert not list(up.root.glob("x-*"))
 
 
-def test_a_cancelled_run_leaves_no_rank_and_another_finishes_it(up, slow):
-    run = up.start("refresh/nightly", spec=slow, add=1)
-    up.grow("slow", run)
+def test_a_spec_that_contradicts_itself_fails_the_run_and_writes_nothing(up):
+    spec = yaml.safe_load(TINY) | {"name": "bad"}
+    spec["problem"]["output_space"]["family"] = "RT"
+    run = up.start("generate/on-demand", spec=spec)
+    up.wait(run, "FAILED")
+    assert "output_space: got RT1" in up.ask(f"/flow_runs/{run}")["state"]["message"]
+    assert not list(up.root.glob("bad-*"))
+
+
+def test_a_cancelled_run_leaves_no_rank_and_the_next_goes_on(up):
+    run = up.start("generate/on-demand", spec=slow(up.place, "cancelled"))
+    up.grow("cancelled", run)
     up.ask(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     until(lambda: not up.ranks(), "the ranks end", 60)
     up.wait(run, "CANCELLED")
-    assert up.shards("slow") < 120
+    before = up.shards("cancelled")
+    assert 0 < before < 120
+    up.wait(up.start("generate/on-demand", spec="cancelled.yaml", ranks=1), "COMPLETED")
+    assert stored(up, "cancelled") == 1200
 
 
-def test_a_killed_worker_and_a_killed_server_don_t_stop_a_run(up, slow):
-    run = up.start("refresh/nightly", spec=slow, add=1)
-    up.grow("slow", run)
+def test_a_killed_worker_and_a_killed_server_don_t_stop_a_run(up):
+    run = up.start("refresh/nightly", spec=slow(up.place, "killed"), add=1)
+    up.grow("killed", run)
     up.part("worker").kill()
     until(lambda: not up.ranks(), "the ranks end", 60)
-    up.grow("slow", run)  # a new worker goes on with the same run
+    up.grow("killed", run)  # a new worker goes on with the same run
     up.part("server").kill()
     up.wait(run, "COMPLETED")
-    assert stored(up, "slow") == 1201, "the cancelled run was to make 1200, this one adds 1"
+    assert stored(up, "killed") == 1200, "trying again adds no more"
     said = up.said.read_text()
     assert "the worker ended" in said and "goes on with it" in said and "the server ended" in said
 
@@ -89,9 +102,8 @@ def test_runs_at_once_share_the_cores(up):
     cores = len(os.sched_getaffinity(0))
     runs = []
     for name in ("one", "two"):
-        text = SLOW.replace("slow", name).replace("samples: 1200", "samples: 200")
-        (up.place / f"{name}.yaml").write_text(text)
-        runs.append(up.start("generate/on-demand", spec=f"{name}.yaml", ranks=cores))
+        spec = slow(up.place, name, 200)
+        runs.append(up.start("generate/on-demand", spec=spec, ranks=cores))
     most = 0
 
     def over():
@@ -129,8 +141,7 @@ def test_a_second_up_and_a_taken_port_are_refused_in_one_line(up, tmp_path):
 @pytest.mark.long
 def test_a_killed_up_takes_all_with_it_and_the_next_goes_on(tmp_path):
     first = System(tmp_path)
-    (tmp_path / "slow.yaml").write_text(SLOW)
-    run = first.start("generate/on-demand", spec="slow.yaml")
+    run = first.start("generate/on-demand", spec=slow(tmp_path, "slow"))
     first.grow("slow", run)
     first.kill()
     second = System(tmp_path)
@@ -142,3 +153,14 @@ def test_a_killed_up_takes_all_with_it_and_the_next_goes_on(tmp_path):
     third.wait(run, "COMPLETED")
     assert stored(third, "slow") == 1200
     third.stop()
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys):
+    from pipeline import cli
+    from pipeline.commands import up as command
+
+    monkeypatch.setattr(command, "find_spec", lambda _name: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["up"])
+    assert ended.value.code == 2
+    assert "rekrylov[flows]" in capsys.readouterr().err

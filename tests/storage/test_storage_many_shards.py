@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -12,12 +13,16 @@ import h5py
 import numpy as np
 import pytest
 
+import storage
 from storage import (
+    DamagedFile,
     DamagedShard,
     DataFolder,
+    FormatMismatch,
     build_manifest,
     files,
     open_dataset,
+    read_manifest,
     read_records,
 )
 from storage.ids import ascending, pack_ids, unpack_many
@@ -191,3 +196,63 @@ def test_packed_lists_are_unpacked_wherever_the_pairs_are():
     assert sizes.tolist() == [len(parts[k]) for k in order]
     with pytest.raises(ValueError):
         unpack_many([[1, 2], [[0, 3]], ["x"]])
+
+
+@pytest.fixture
+def long(tmp_path, monkeypatch):
+    """A data set whose manifest is opened as a long one is, with ids in no order."""
+    monkeypatch.setattr("storage.listed._LONG", 0)
+    return make_dataset(tmp_path, samples=60, shard_size=5)
+
+
+def parsed(folder) -> object:
+    """The data set as opened from the whole manifest."""
+    return storage.Dataset.from_manifest(DataFolder(folder), read_manifest(DataFolder(folder)))
+
+
+def test_a_long_manifest_says_what_a_short_one_says(long):
+    fast, slow = open_dataset(long), parsed(long)
+    assert fast._source.whole is not None and slow._source.whole is None
+    for ds in (fast, pickle.loads(pickle.dumps(fast))):
+        assert ds.manifest == slow.manifest and ds.statistics == slow.statistics
+        assert np.array_equal(ds.ids, slow.ids) and ds.digest == slow.digest
+        assert [ds.shard_of(k) for k in range(60)] == [slow.shard_of(k) for k in range(60)]
+        for name in ("u", "samples/order"):
+            assert np.array_equal(ds.read(name), slow.read(name))
+        assert np.array_equal(ds.split("test").ids, slow.split("test").ids)
+
+
+def test_a_long_manifest_with_runs_or_definitions_is_understood(long):
+    folder = DataFolder(long)
+    build_manifest(folder, COMMON, split_seed=1, definitions=DEFINITIONS)
+    fast, slow = open_dataset(long), parsed(long)
+    for split in ("rough/train", "rough/ood"):
+        assert np.array_equal(fast.split(split).ids, slow.split(split).ids)
+    assert fast.define("rough").statistics == slow.define("rough").statistics
+    manifest = json.loads(folder.manifest.read_text())
+    manifest["shards"][0]["ids"] = pack_ids(range(100, 105))
+    folder.manifest.write_text(json.dumps(manifest))
+    assert open_dataset(long)._source.whole is None
+    assert np.array_equal(open_dataset(long).ids, parsed(long).ids)
+
+
+def test_damage_in_a_long_manifest_is_seen_like_that_in_a_short_one(long):
+    folder, rng = DataFolder(long), np.random.default_rng(0)
+    sound = folder.manifest.read_bytes()
+    begin, end = sound.index(b'"shards"'), len(sound)
+    odd = list(b'[]{},:"0123456789 -.eE\x00\xff')
+    for k in range(400):
+        image = bytearray(sound)
+        place = rng.integers(begin if k % 2 else 0, end)
+        image[place] = rng.choice(odd) if k % 3 else rng.integers(256)
+        folder.manifest.write_bytes(image)
+        assert outcome(lambda: open_dataset(long)) == outcome(lambda: parsed(long)), (place, image)
+
+
+def outcome(work) -> object:
+    """What a data set says of itself, or that it is damaged."""
+    try:
+        ds = work()
+        return ds.ids.tolist(), ds.manifest, [ds.shard_of(k) for k in range(len(ds))]
+    except (DamagedFile, FormatMismatch) as error:
+        return type(error)
