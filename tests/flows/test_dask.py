@@ -261,7 +261,11 @@ def test_what_a_worker_lacks(server, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "number"),
-    [("local", signal.SIGTERM), ("scheduler", signal.SIGTERM), ("scheduler", signal.SIGKILL)],
+    [
+        ("local", signal.SIGTERM),
+        pytest.param("scheduler", signal.SIGTERM, marks=pytest.mark.long),
+        ("scheduler", signal.SIGKILL),
+    ],
 )
 def test_no_rank_survives_the_run(server, raw, request, tmp_path, kind, number):
     scale = {"kind": kind, "parts": 2}

@@ -149,6 +149,7 @@ def slurm(tmp_path, monkeypatch):
         yield made
 
 
+@pytest.mark.long
 def test_a_lost_job_of_a_real_slurm_is_replaced(server, slurm, tmp_path):
     from flows.generate import generate
     from tests.flows.conftest import TINY
