@@ -21,7 +21,7 @@ def wiring(monkeypatch, tmp_path, tiny, server):
     fake = SimpleNamespace(codes=[], missing=[], calls=[], solve=solve.solve)
     fake.spec, fake.folder = str(tiny), str(tmp_path / "tiny-0123456789")
 
-    def launch(argv, ranks, *, on_line, log, wall_seconds):
+    def launch(argv, ranks, *, on_line, log, wall_seconds, env, unwanted):
         fake.calls.append((argv, ranks, wall_seconds))
         on_line("a line")
         return fake.codes.pop(0)

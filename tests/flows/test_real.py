@@ -35,7 +35,7 @@ def test_sigterm_leaves_no_rank_and_the_flow_is_finished_later(server, tiny, tmp
     assert "the same command goes on" in log.read_text()
     assert "Traceback" not in log.read_text()
 
-    monkeypatch.setattr(generate, "temporary_server", contextlib.nullcontext)
+    monkeypatch.setattr("flows.server.temporary_server", contextlib.nullcontext)
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         assert generate.main(arguments) == 0
