@@ -40,10 +40,12 @@ slurm: ## Debian's Slurm, for the tests of batch scripts, which start it by hand
 demo: install ## a data set and a trained operator from examples/darcy.yaml, on 2 MPI ranks
 	$(BIN)/rekrylov run examples/darcy.yaml --ranks 2 --root $(ROOT)
 
-# What is not `alone` (tests/conftest.py) runs two at a time. Tests written for ranks share one
+# What is not `alone` (tests/conftest.py) runs two at a time; so do files of tests that mostly wait for
+# servers and jobs. Tests written for ranks share one
 # launch of mpiexec for two and one for three; the first rank reports. They run one after the other:
 # where a rank fails and another waits for it, the time limit of tests ends the launch.
 PYTEST := $(BIN)/python -m pytest
+WAITING := tests/batch tests/faults tests/flows
 RANKS_2 := -m "not long and parallel[2]"
 RANKS_3 := -m "not long and parallel[3]"
 FOR_RANKS = -p no:cacheprovider $(shell grep -rl "mark.parallel" tests --include "test_*.py")
@@ -54,7 +56,8 @@ ifdef ARGS
 	$(PYTEST) -m "not long" $(ARGS)
 else
 	$(PYTEST) -m "not long and not alone" -n 2 --dist loadfile
-	$(PYTEST) -m "not long and alone and parallel[1]"
+	$(PYTEST) -m "not long" -n 2 --dist loadfile $(WAITING)
+	$(PYTEST) -m "not long and alone and parallel[1]" $(addprefix --ignore=,$(WAITING))
 	mpiexec -n 1 $(PYTEST) $(RANKS_2) $(FOR_RANKS) : -n 1 $(PYTEST) $(RANKS_2) $(OTHERS)
 	mpiexec -n 1 $(PYTEST) $(RANKS_3) $(FOR_RANKS) : -n 2 $(PYTEST) $(RANKS_3) $(OTHERS)
 endif

@@ -116,7 +116,7 @@ def campaign(rekrylov, spec, folder, expected, kills):
 
 
 def test_killed_runs_are_finished(rekrylov, longer, uninterrupted, tmp_path):
-    campaign(rekrylov, longer, tmp_path, uninterrupted, 5)
+    campaign(rekrylov, longer, tmp_path, uninterrupted, 2)
 
 
 @pytest.mark.long
@@ -125,6 +125,7 @@ def test_runs_killed_many_times_are_finished(rekrylov, longer, uninterrupted, tm
     campaign(rekrylov, longer, tmp_path, uninterrupted, 60)
 
 
+@pytest.mark.long
 def test_killed_again_and_again(rekrylov, longer, uninterrupted, tmp_path):
     """One run that is killed after every few shards ends up the same, none solved twice."""
     known = {}
