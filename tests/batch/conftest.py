@@ -4,16 +4,14 @@ import os
 import shutil
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("slurm_cluster")
 
+from outcome import SHIPPED  # noqa: E402
 from slurm_cluster import cluster_or_skip  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "examples" / "batch"
 SPEC = """
 name: tiny
 seed: 7

@@ -1,4 +1,4 @@
-"""What a job left of a data set."""
+"""The scripts, and what a job left of a data set."""
 
 import time
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import psutil
 
 from storage import check_dataset, open_dataset
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "examples" / "batch"
 
 
 def dataset_folder(root):

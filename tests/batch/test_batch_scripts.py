@@ -8,8 +8,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from conftest import ROOT, SHIPPED
-from outcome import assert_complete, dataset_folder, shards, wait_for
+from outcome import ROOT, SHIPPED, assert_complete, dataset_folder, shards, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import SHIPPED
-from outcome import assert_complete, ranks, shards, wait_for
+from outcome import SHIPPED, assert_complete, ranks, shards, wait_for
 from slurm_cluster import ENDED
 
 from pipeline.launch import mpiexec_path
