@@ -1,6 +1,6 @@
 """Strong and weak scaling of the solve stage on 1 and 2 ranks, farmed and split.
 
-`python -m benchmarks.scaling [--repeats 3] [--cases darcy-128 …]`
+`python -m benchmarks.scaling [--repeats 3] [--cases darcy-128 …] [--set KEY=VALUE]`
 
 Farm: samples over ranks. Split: one system over the ranks. Each line compares fresh runs of
 `rekrylov solve` that take turns; the rate counts from the start of the first shard to the end of
@@ -33,12 +33,13 @@ SPLIT = {
 NO_TRAINING = "train=null"
 
 
-def farm(name: str, repeats: int, place: str | None) -> dict[str, object]:
+def farm(name: str, repeats: int, place: str | None, more: list[str]) -> dict[str, object]:
     """Medians of interleaved runs of one problem, samples farmed over ranks."""
     file, overrides, samples = FARM[name]
 
     def timed(ranks: int, count: int) -> dict[str, float]:
-        return run(ranks, [*overrides, NO_TRAINING, f"samples={count}"], place, EXAMPLES / file)
+        every = [*overrides, NO_TRAINING, f"samples={count}", *more]
+        return run(ranks, every, place, EXAMPLES / file)
 
     def side_by_side() -> float:
         with ThreadPoolExecutor(2) as pool:
@@ -67,14 +68,14 @@ def farm(name: str, repeats: int, place: str | None) -> dict[str, object]:
     }
 
 
-def split(name: str, repeats: int, place: str | None) -> dict[str, object]:
+def split(name: str, repeats: int, place: str | None, overrides: list[str]) -> dict[str, object]:
     """Medians of interleaved runs of one problem, each system split over the ranks."""
     file, small, large, samples = SPLIT[name]
 
-    def timed(ranks: int, overrides: list[str]) -> dict[str, float]:
+    def timed(ranks: int, size: list[str]) -> dict[str, float]:
         more = [NO_TRAINING, f"samples={samples}", f"solve.ranks_per_solve={ranks}"]
-        more += ["solve.strategy={ksp: cg, pc: gamg}"]
-        return run(ranks, [*overrides, *more], place, EXAMPLES / file)
+        more += ["solve.strategy={ksp: cg, pc: gamg}", *overrides]
+        return run(ranks, [*size, *more], place, EXAMPLES / file)
 
     found: dict[str, list[float]] = {"one": [], "strong": [], "weak": [], "startup": []}
     for _ in range(repeats):
@@ -100,9 +101,11 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--cases", nargs="*", default=[*FARM, *SPLIT])
+    arguments.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     asked = arguments.parse_args()
     rows = [
-        (farm if case in FARM else split)(case, asked.repeats, asked.place) for case in asked.cases
+        (farm if case in FARM else split)(case, asked.repeats, asked.place, asked.set)
+        for case in asked.cases
     ]
     report(
         "scaling",
