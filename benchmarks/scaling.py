@@ -10,6 +10,7 @@ samples), time on 1 rank / time on 2 for weak scaling (twice the samples, or twi
 against one run alone: memory, disk and clock, which no program of ours can win back.
 """
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,67 +33,70 @@ SPLIT = {
 }
 NO_TRAINING = "train=null"
 
+type Found = dict[str, float]
+
 
 def farm(name: str, repeats: int, place: str | None, more: list[str]) -> dict[str, object]:
-    """Medians of interleaved runs of one problem, samples farmed over ranks."""
+    """One problem, samples farmed over ranks."""
     file, overrides, samples = FARM[name]
 
-    def timed(ranks: int, count: int) -> dict[str, float]:
+    def seconds(ranks: int, count: int) -> Found:
         every = [*overrides, NO_TRAINING, f"samples={count}", *more]
         return run(ranks, every, place, EXAMPLES / file)
 
-    def side_by_side() -> float:
+    def side_by_side() -> Found:
         with ThreadPoolExecutor(2) as pool:
-            both = list(pool.map(lambda _: timed(1, samples), range(2)))
-        return max(each["seconds"] for each in both)
+            both = list(pool.map(lambda _: seconds(1, samples), range(2)))
+        return max(both, key=lambda each: each["seconds"])
 
-    timed(1, 4)  # warms the cache of compiled forms
-    found: dict[str, list[float]] = {"one": [], "strong": [], "weak": [], "two": [], "startup": []}
-    for _ in range(repeats):
-        one = timed(1, samples)
-        found["one"].append(one["seconds"])
-        found["startup"].append(one["startup"])
-        found["strong"].append(timed(2, samples)["seconds"])
-        found["weak"].append(timed(2, 2 * samples)["seconds"])
-        found["two"].append(side_by_side())
-    middle = {key: float(np.median(values)) for key, values in found.items()}
-    return {
-        "case": f"farm, {name}",
-        "samples": samples,
-        "s on 1 rank": middle["one"],
-        "speed-up on 2": middle["one"] / middle["strong"],
-        "strong": middle["one"] / middle["strong"] / 2,
-        "weak": middle["one"] / middle["weak"],
-        "machine": middle["one"] / middle["two"],
-        "start-up s": middle["startup"],
+    seconds(1, 4)  # warms the cache of compiled forms
+    ways = {
+        "one": lambda: seconds(1, samples),
+        "strong": lambda: seconds(2, samples),
+        "weak": lambda: seconds(2, 2 * samples),
+        "machine": side_by_side,
     }
+    return compared(f"farm, {name}", samples, repeats, ways)
 
 
-def split(name: str, repeats: int, place: str | None, overrides: list[str]) -> dict[str, object]:
-    """Medians of interleaved runs of one problem, each system split over the ranks."""
+def split(name: str, repeats: int, place: str | None, more: list[str]) -> dict[str, object]:
+    """One problem, each system split over the ranks."""
     file, small, large, samples = SPLIT[name]
 
-    def timed(ranks: int, size: list[str]) -> dict[str, float]:
-        more = [NO_TRAINING, f"samples={samples}", f"solve.ranks_per_solve={ranks}"]
-        more += ["solve.strategy={ksp: cg, pc: gamg}", *overrides]
-        return run(ranks, [*size, *more], place, EXAMPLES / file)
+    def seconds(ranks: int, size: list[str]) -> Found:
+        every = [*size, NO_TRAINING, f"samples={samples}", f"solve.ranks_per_solve={ranks}"]
+        every += ["solve.strategy={ksp: cg, pc: gamg}", *more]
+        return run(ranks, every, place, EXAMPLES / file)
 
-    found: dict[str, list[float]] = {"one": [], "strong": [], "weak": [], "startup": []}
+    ways = {
+        "one": lambda: seconds(1, small),
+        "strong": lambda: seconds(2, small),
+        "weak": lambda: seconds(2, large),
+    }
+    return compared(f"split, {name}", samples, repeats, ways)
+
+
+def compared(
+    case: str, samples: int, repeats: int, ways: Mapping[str, Callable[[], Found]]
+) -> dict[str, object]:
+    """Medians of runs that take turns, as efficiencies against the way "one"."""
+    found: dict[str, list[float]] = {way: [] for way in (*ways, "startup")}
     for _ in range(repeats):
-        one = timed(1, small)
-        found["one"].append(one["seconds"])
-        found["startup"].append(one["startup"])
-        found["strong"].append(timed(2, small)["seconds"])
-        found["weak"].append(timed(2, large)["seconds"])
-    middle = {key: float(np.median(values)) for key, values in found.items()}
+        for way, once in ways.items():
+            result = once()
+            found[way].append(result["seconds"])
+            if way == "one":
+                found["startup"].append(result["startup"])
+    middle = {way: float(np.median(values)) for way, values in found.items()}
+    one = middle["one"]
     return {
-        "case": f"split, {name}",
+        "case": case,
         "samples": samples,
-        "s on 1 rank": middle["one"],
-        "speed-up on 2": middle["one"] / middle["strong"],
-        "strong": middle["one"] / middle["strong"] / 2,
-        "weak": middle["one"] / middle["weak"],
-        "machine": "–",
+        "s on 1 rank": one,
+        "speed-up on 2": one / middle["strong"],
+        "strong": one / middle["strong"] / 2,
+        "weak": one / middle["weak"],
+        "machine": one / middle["machine"] if "machine" in ways else "–",
         "start-up s": middle["startup"],
     }
 

@@ -34,9 +34,9 @@ _MOST = 500  # rows of a table: a page is to be looked at
 _POLL_SECONDS = 2.0
 
 
-def key(folder: DataFolder, what: str) -> str:
-    """Return the key of an artifact: lower case letters, digits and dashes."""
-    return re.sub("[^a-z0-9]+", "-", f"{folder.path.name}-{what}".lower()).strip("-")
+def key(name: str, what: str) -> str:
+    """Return the key of an artifact: lower case letters, digits and dashes, as Prefect wants it."""
+    return re.sub("[^a-z0-9]+", "-", f"{name}-{what}".lower()).strip("-")
 
 
 def catalogue_page(folder: DataFolder) -> str | None:
@@ -54,7 +54,7 @@ def solving(folder: DataFolder) -> Iterator[None]:
         return min(100.0, 100.0 * len(folder.committed()) / total)
 
     about = f"Shards of {folder.path.name} that are committed, of {total}"
-    artifact: Any = create_progress_artifact(done(), key(folder, "progress"), about)
+    artifact: Any = create_progress_artifact(done(), key(folder.path.name, "progress"), about)
     ended = threading.Event()
 
     def follow() -> None:
@@ -80,24 +80,26 @@ def publish(found: Mapping[str, Any]) -> None:
         found: The summary that the flow `generate` returns.
     """
     folder = DataFolder(Path(found["folder"]))
-    create_markdown_artifact(markdown(found), key(folder, "summary"), "What the run made")
-    create_table_artifact(numbers(found), key(folder, "numbers"), "Its numbers")
-    create_table_artifact(shards(folder), key(folder, "shards"), "The newest shards")
+    name = folder.path.name
+    create_markdown_artifact(markdown(found), key(name, "summary"), "What the run made")
+    create_table_artifact(numbers(found), key(name, "numbers"), "Its numbers")
+    create_table_artifact(shards(folder), key(name, "shards"), "The newest shards")
     if failed := failures(folder):
-        create_table_artifact(failed, key(folder, "failures"), "Samples that failed, and why")
+        create_table_artifact(failed, key(name, "failures"), "Samples that failed, and why")
     if (picture := folder.previews / "samples.png").is_file():
-        create_image_artifact(_embedded(picture), key(folder, "samples"), "The first samples")
+        create_image_artifact(_embedded(picture), key(name, "samples"), "The first samples")
     if (page := catalogue_page(folder)) is not None:
-        create_link_artifact(page, folder.path.name, key(folder, "catalogue"), "In the catalogue")
+        create_link_artifact(page, name, key(name, "catalogue"), "In the catalogue")
 
 
 def publish_report(folder: DataFolder, report: str) -> None:
     """Create the artifacts of a training run for the running flow."""
+    name = folder.path.name
     text = (Path(report) / "report.md").read_text(encoding="utf-8")
     text = re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", text)  # the page has no files beside it
-    create_markdown_artifact(text, key(folder, "training"), f"The report in {report}")
+    create_markdown_artifact(text, key(name, "training"), f"The report in {report}")
     if (picture := Path(report) / "panel.png").is_file():
-        create_image_artifact(_embedded(picture), key(folder, "predictions"), "Predictions")
+        create_image_artifact(_embedded(picture), key(name, "predictions"), "Predictions")
 
 
 def markdown(found: Mapping[str, Any]) -> str:

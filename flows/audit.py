@@ -122,14 +122,16 @@ def _report(root: str, verdicts: list[dict[str, Any]], damaged: list[dict[str, A
 @embedded("audit")
 def main(
     root: RootOption = "data",
-    level: Annotated[str, typer.Option(help="quick, normal or full.")] = "normal",
+    level: Annotated[Level, typer.Option(help="How deep it looks.")] = "normal",
     workers: Annotated[int, typer.Option(min=1, help="Processes that read shards.")] = 1,
 ) -> int:
     """Check every data set below a root, on a temporary Prefect server."""
     from flows.server import temporary_server
 
+    if not Path(root).is_dir():  # needs no server to be told
+        raise StorageError(f"{root}: is no folder; say where the data sets are with --root")
     with temporary_server():
-        state: Any = audit(root, level, workers, return_state=True)  # type: ignore[arg-type]
+        state: Any = audit(root, level, workers, return_state=True)
     verdicts = value(state)
     for verdict in verdicts:
         print(f"{'sound  ' if verdict['sound'] else 'DAMAGED'} {verdict['folder']}")

@@ -12,7 +12,7 @@ from prefect import State, flow
 from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, Failed
 
-from flows.artifacts import table
+from flows.artifacts import key, table
 from flows.embedded import embedded, value
 from flows.generate import generate
 from flows.lifetime import prepare_process
@@ -37,9 +37,9 @@ def points(grid: Mapping[str, list[Any]]) -> Iterator[list[str]]:
     Raises:
         SpecError: A key has no values, or there are too many points.
     """
-    if empty := [key for key, values in grid.items() if not values]:
-        raise SpecError([f"grid.{key}: has no values; give a list of them" for key in empty])
-    choices = [[f"{key}={json.dumps(value)}" for value in values] for key, values in grid.items()]
+    if empty := [name for name, values in grid.items() if not values]:
+        raise SpecError([f"grid.{name}: has no values; give a list of them" for name in empty])
+    choices = [[f"{name}={json.dumps(each)}" for each in values] for name, values in grid.items()]
     for number, point in enumerate(product(*choices)):
         if number == _MOST:
             raise SpecError([f"grid: has more than {_MOST} points; make several campaigns of it"])
@@ -76,7 +76,7 @@ def campaign(
     prepare_process()
     chosen = [(point, read_spec(spec, [*overrides, *point])) for point in points(grid)]
     rows = [_row(point, made, root, ranks, hours, scale) for point, made in chosen]
-    create_table_artifact(table(rows), f"campaign-{chosen[0][1].name.lower()}", "Points")
+    create_table_artifact(table(rows), key(chosen[0][1].name, "campaign"), "Points")
     bad = [row for row in rows if not row["stored"] or row["state"] not in _GOOD]
     if bad:
         text = f"{len(bad)} of {len(rows)} points failed"
@@ -142,12 +142,12 @@ def main(
 def _axes(texts: list[str]) -> dict[str, list[Any]]:
     axes = {}
     for text in texts:
-        key, _, values = text.partition("=")
+        name, _, values = text.partition("=")
         try:
-            axes[key] = yaml.safe_load(values)
+            axes[name] = yaml.safe_load(values)
         except yaml.YAMLError:
-            axes[key] = None
-        if not isinstance(axes[key], list):
+            axes[name] = None
+        if not isinstance(axes[name], list):
             raise typer.BadParameter(f"--grid {text}: expected key=[a, b, …], values in YAML")
     return axes
 

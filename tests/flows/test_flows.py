@@ -138,12 +138,12 @@ def test_a_campaign_makes_a_data_set_a_point(server, raw, tmp_path):
 
     alpha, field = "problem.coefficient.field.alpha", "problem.coefficient"
     grid = {"samples": [2], alpha: [2.0, 3.0]}
-    state = campaign(raw, grid, str(tmp_path), return_state=True)
+    state = campaign(raw | {"name": "A_grid.of-2"}, grid, str(tmp_path), return_state=True)
     rows = value(state)
     assert state.name == "Completed" and [row[alpha] for row in rows] == ["2.0", "3.0"]
     assert [len(open_dataset(row["data set"])) for row in rows] == [2, 2]
     assert len({row["data set"] for row in rows}) == 2
-    assert len(artifacts("campaign-tiny")) == 1
+    assert len(artifacts("a-grid-of-2-campaign")) == 1
     bad = {field: [{"law": "deterministic", "value": -1.0}]}
     state = campaign(raw | {"samples": 1}, bad, str(tmp_path), return_state=True)
     assert state.is_failed()

@@ -159,11 +159,22 @@ def test_artifacts_have_the_numbers(monkeypatch):
     assert without["iterations, mean"] == "–"
 
 
-def test_keys_of_artifacts_are_those_that_prefect_takes(tmp_path):
+def test_keys_of_artifacts_are_those_that_prefect_takes():
     from flows.artifacts import key
-    from storage import DataFolder
 
-    assert key(DataFolder(tmp_path / "My_set.v2-01ab"), "summary") == "my-set-v2-01ab-summary"
+    assert key("My_set.v2-01ab", "summary") == "my-set-v2-01ab-summary"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [(["--level", "deep"], "deep"), (["--root", "/none"], "is no folder")]
+)
+def test_a_bad_audit_ends_with_2_before_any_server(monkeypatch, capsys, arguments, word):
+    from flows import audit, server
+
+    monkeypatch.setattr(server, "temporary_server", lambda: pytest.fail("a server was started"))
+    with _signals_kept():
+        assert audit.main(arguments) == 2
+    assert word in capsys.readouterr().err
 
 
 @contextlib.contextmanager
